@@ -1,0 +1,490 @@
+"""FaceBank: crops and landmarks on disk, cheap to open, safe to share with workers.
+
+A bank is a folder (``docs/formats.md``)::
+
+    bank/bank.json        format version, crop size, fingerprint, counts, how it was made
+    bank/faces.parquet    one row a face
+    bank/crops/...        one picture a face
+
+The landmarks are memory-mapped, so a million faces cost a worker what it touches.
+"""
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from faceblend import atomic
+from faceblend.errors import BadBank, BadImage
+from faceblend.face import Face, Image, Landmarks
+
+FORMAT = 1
+"""Version of the folder's layout; a bank of another version is refused."""
+
+SCHEMA = pa.schema(
+    [
+        ("video", pa.string()),
+        ("frame", pa.int64()),
+        ("subject", pa.string()),
+        ("split", pa.string()),
+        ("label", pa.int8()),
+        ("source", pa.string()),
+        ("crop", pa.string()),
+        ("crc32", pa.int64()),
+        ("box", pa.list_(pa.float32(), 4)),
+        ("score", pa.float32()),
+        ("landmarks", pa.list_(pa.float32(), 136)),
+        ("crop_to_frame", pa.list_(pa.float64(), 6)),
+    ]
+)
+"""Columns of ``faces.parquet``; ``docs/formats.md`` says what each holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceRow:
+    """What a bank knows of one face: a row of ``faces.parquet``."""
+
+    video: str
+    """What it was filmed in."""
+    frame: int
+    """Frame number in the video, or position of the photograph in its group."""
+    source: str
+    """The photograph or video that it was cut from, relative to the folder that was read."""
+    crop: str
+    """Path of the crop, relative to the bank, with forward slashes."""
+    landmarks: list[float]
+    """136 numbers ``x0, y0, x1, y1, ...`` in pixels of the crop."""
+    crc32: int | None = None
+    """CRC-32 of the crop file's bytes; None where nobody computed it."""
+    box: list[float] | None = None
+    """``left, top, right, bottom`` of the detected face in pixels of the source."""
+    score: float | None = None
+    """The detector's confidence."""
+    crop_to_frame: list[float] | None = None
+    """Row-major 2x3 matrix: ``(x, y, 1)`` of the crop to ``(x, y)`` of the source."""
+    subject: str | None = None
+    """Who it is, where that is known."""
+    split: str | None = None
+    """``train``, ``val`` or ``test``, where the bank is split."""
+    label: int = 0
+    """0 real, 1 forged."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FaceBank:
+    """Faces to blend: open one with :meth:`open` or :meth:`from_landmarks_json`.
+
+    ``len(bank)`` counts faces and ``bank[row]`` reads one :class:`~faceblend.face.Face`.
+    A bank pickles as the place that it was opened from, so it travels to workers free.
+    """
+
+    root: Path
+    """The folder that ``crop`` paths start from."""
+    crop_size: int
+    """Side of every crop, px."""
+    fingerprint: str
+    """Hex digest of what the bank holds; the same faces give the same digest."""
+    landmarks: np.ndarray
+    """(faces, 68, 2) float32, pixels of the crops; memory-mapped where possible."""
+    table: pa.Table
+    """Every other column, as in ``faces.parquet``."""
+    videos: np.ndarray
+    """(faces,) int32; equal numbers mean the same video."""
+    subjects: np.ndarray
+    """(faces,) int32; equal numbers mean the same person, -1 unknown."""
+    splits: np.ndarray
+    """(faces,) int32; equal numbers mean the same split, -1 unsplit."""
+    reals: np.ndarray
+    """Rows of real faces, ascending int64: the only ones that blends are made of."""
+    _reopen: tuple[str, ...] = field(repr=False)
+
+    # -- opening ---------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "FaceBank":
+        """Open the bank in the folder ``path``.
+
+        Raises:
+            BadBank: there is none, it is damaged, or another version made it.
+        """
+        root = Path(path)
+        meta = _read_meta(root)
+        faces = root / "faces.parquet"
+        try:
+            columns = [name for name in SCHEMA.names if name != "landmarks"]
+            table = pq.read_table(faces, columns=columns, schema=SCHEMA, memory_map=True)
+        except FileNotFoundError:
+            raise BadBank(faces, "is missing", "extract the bank again") from None
+        except (OSError, pa.ArrowException) as error:
+            raise BadBank(
+                faces, f"cannot be read ({_first_line(error)})", "extract the bank again"
+            ) from error
+        if table.num_rows != meta["faces"]:
+            raise BadBank(
+                faces,
+                f"holds {table.num_rows} faces where bank.json counts {meta['faces']}",
+                "extract the bank again",
+            )
+        landmarks = _mapped_landmarks(root, meta["fingerprint"], table.num_rows)
+        return cls._build(
+            root, meta["crop_size"], meta["fingerprint"], landmarks, table, ("open", str(root))
+        )
+
+    @classmethod
+    def from_landmarks_json(
+        cls,
+        path: str | os.PathLike[str],
+        root: str | os.PathLike[str],
+        video: Literal["prefix", "folder"] = "prefix",
+    ) -> "FaceBank":
+        """Open pictures with the classic landmark file ``{"000_0000.png": [[x, y], ...]}``.
+
+        The pictures serve as crops as they are, so all must be squares of one size; that
+        is checked when each is read.
+
+        Args:
+            path: the JSON file; ``faceblend landmarks`` writes one.
+            root: the folder that its keys start from.
+            video: what the faces of one video share: ``prefix``, the folder and the part
+                of the name before the first ``_`` (``000_0000.png`` is frame 0 of video
+                ``000``), or ``folder`` alone.
+
+        Raises:
+            BadBank: the file is not such JSON, an entry has not 68 finite points, or a
+                key leaves ``root``.
+        """
+        path, root = Path(path), Path(root)
+        entries = _read_landmark_entries(path)
+        names = sorted(entries)
+        points = np.stack([entries[name] for name in names])
+        first = root / names[0]
+        size = _square_side(first)
+        rows = [
+            FaceRow(
+                video=_classic_video(name, video),
+                frame=_classic_frame(name),
+                source=name,
+                crop=name,
+                landmarks=[],
+            )
+            for name in names
+        ]
+        table = _table(rows).drop_columns(["landmarks"])
+        fingerprint = _fingerprint(table, points, size)
+        reopen = ("from_landmarks_json", str(path), str(root), video)
+        return cls._build(root, size, fingerprint, points, table, reopen)
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        rows: Iterable[FaceRow],
+        *,
+        crop_size: int,
+        made_by: Mapping[str, Any],
+    ) -> "FaceBank":
+        """Write ``faces.parquet`` and ``bank.json`` for crops that are already in place.
+
+        Args:
+            path: the bank's folder.
+            rows: the faces; stored ordered by video, frame and crop.
+            crop_size: side of every crop, px.
+            made_by: how it was made (detector, options); kept in ``bank.json``.
+
+        Raises:
+            BadBank: there is no row, or two rows share a crop.
+        """
+        root = Path(path)
+        ordered = sorted(rows, key=lambda row: (row.video, row.frame, row.crop))
+        if not ordered:
+            raise BadBank(
+                root, "no face to put into it", "look into errors.jsonl for what was refused"
+            )
+        crops = [row.crop for row in ordered]
+        if len(set(crops)) < len(crops):
+            raise BadBank(root, "two faces share one crop file", "give every face its own")
+        table = _table(ordered)
+        points = np.asarray([row.landmarks for row in ordered], np.float32).reshape(-1, 68, 2)
+        bare = table.drop_columns(["landmarks"])
+        meta = {
+            "format": FORMAT,
+            "crop_size": crop_size,
+            "fingerprint": _fingerprint(bare, points, crop_size),
+            "faces": len(ordered),
+            "videos": len({row.video for row in ordered}),
+            "subjects": len({row.subject for row in ordered} - {None}),
+            "made_by": dict(made_by),
+        }
+        # bank.json goes last: a folder without it is no bank yet
+        (root / "bank.json").unlink(missing_ok=True)
+        with atomic.replacing(root / "faces.parquet") as temporary:
+            pq.write_table(table, temporary)
+        atomic.write_json(root / "bank.json", meta)
+        return cls.open(root)
+
+    @classmethod
+    def _build(
+        cls,
+        root: Path,
+        crop_size: int,
+        fingerprint: str,
+        landmarks: np.ndarray,
+        table: pa.Table,
+        reopen: tuple[str, ...],
+    ) -> "FaceBank":
+        return cls(
+            root=root,
+            crop_size=crop_size,
+            fingerprint=fingerprint,
+            landmarks=landmarks,
+            table=table,
+            videos=_codes(table["video"]),
+            subjects=_codes(table["subject"]),
+            splits=_codes(table["split"]),
+            reals=np.flatnonzero(table["label"].to_numpy() == 0),
+            _reopen=reopen,
+        )
+
+    def __reduce__(self) -> tuple[Any, tuple[str, ...]]:
+        return _reopened, self._reopen
+
+    # -- reading ---------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __getitem__(self, row: int) -> Face:
+        """Read one face, its crop decoded.
+
+        Raises:
+            IndexError: there is no such row.
+            BadImage: its crop is missing, damaged or not of the bank's size.
+        """
+        row = range(len(self))[row]
+        cell = self.table.slice(row, 1).to_pylist()[0]
+        return Face(
+            row=row,
+            image=self.image(row),
+            landmarks=np.array(self.landmarks[row], np.float32),
+            crop=cell["crop"],
+            video=cell["video"],
+            frame=cell["frame"],
+            subject=cell["subject"],
+            split=cell["split"],
+            label=cell["label"],
+        )
+
+    def crop(self, row: int) -> str:
+        """Path of a face's crop inside the bank: its lasting name."""
+        return str(self.table["crop"][row].as_py())
+
+    def image(self, row: int) -> Image:
+        """Decode a face's crop.
+
+        Returns:
+            (crop_size, crop_size, 3) uint8 RGB.
+
+        Raises:
+            BadImage: the file is missing, damaged or not of the bank's size. A damaged
+                crop is never handed out half decoded.
+        """
+        path = self.root / self.crop(row)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BadImage(
+                path, f"cannot be read ({error.strerror})", "put it back or extract again"
+            ) from error
+        expected = self.table["crc32"][row].as_py()
+        if expected is not None and zlib.crc32(data) != expected:
+            raise BadImage(
+                path, "its bytes have changed since the bank was made", "extract the bank again"
+            )
+        if expected is None and _cut_short(data):
+            raise BadImage(path, "the file ends before the picture does", "replace the file")
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        if picture is None:
+            raise BadImage(path, "is not a picture that can be decoded", "replace the file")
+        if picture.shape[:2] != (self.crop_size, self.crop_size):
+            height, width = picture.shape[:2]
+            raise BadImage(
+                path,
+                f"is {width}x{height} where this bank's crops are "
+                f"{self.crop_size}x{self.crop_size}",
+                "crop all pictures of a bank to one square size",
+            )
+        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture))
+
+    def to_landmarks_json(self, path: str | os.PathLike[str]) -> None:
+        """Write the classic landmark file: crop path to 68 ``[x, y]``."""
+        points = {
+            self.crop(row): np.asarray(self.landmarks[row], np.float64).round(3).tolist()
+            for row in range(len(self))
+        }
+        atomic.write_bytes(Path(path), (json.dumps(points) + "\n").encode())
+
+
+def _reopened(how: str, *where: Any) -> FaceBank:
+    return FaceBank.open(*where) if how == "open" else FaceBank.from_landmarks_json(*where)
+
+
+def _read_meta(root: Path) -> dict[str, Any]:
+    path = root / "bank.json"
+    try:
+        meta = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BadBank(
+            root,
+            "is not a finished face bank (no bank.json)",
+            "make one with: faceblend extract PHOTOGRAPHS --out BANK",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BadBank(
+            path, f"cannot be read ({_first_line(error)})", "extract the bank again"
+        ) from error
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        found = meta.get("format") if isinstance(meta, dict) else None
+        raise BadBank(
+            path,
+            f"has format {found!r}, and this version reads format {FORMAT}",
+            "extract the bank again with this version",
+        )
+    expected = {"crop_size": int, "fingerprint": str, "faces": int}
+    for key, kind in expected.items():
+        if not isinstance(meta.get(key), kind):
+            raise BadBank(path, f"has no valid {key!r}", "extract the bank again")
+    return meta
+
+
+def _mapped_landmarks(root: Path, fingerprint: str, faces: int) -> np.ndarray:
+    # parquet cannot be mapped; an uncompressed copy under the bank's fingerprint can
+    cache = root / "cache" / f"landmarks-{fingerprint[:16]}.npy"
+    try:
+        mapped = np.load(cache, mmap_mode="r", allow_pickle=False)
+        if mapped.shape == (faces, 68, 2) and mapped.dtype == np.float32:
+            return np.asarray(mapped)
+    except (OSError, ValueError, EOFError):
+        pass  # missing or damaged: it is only a copy, made again below
+    points = _read_points(root / "faces.parquet")
+    try:
+        with atomic.replacing(cache) as temporary, temporary.open("wb") as file:
+            np.save(file, points, allow_pickle=False)
+    except OSError:
+        return points  # a read-only bank is served from memory
+    return np.asarray(np.load(cache, mmap_mode="r", allow_pickle=False))
+
+
+def _read_points(path: Path) -> np.ndarray:
+    try:
+        column = pq.read_table(path, columns=["landmarks"], schema=SCHEMA)["landmarks"]
+    except (OSError, pa.ArrowException) as error:
+        raise BadBank(
+            path, f"cannot be read ({_first_line(error)})", "extract the bank again"
+        ) from error
+    chunks = [np.asarray(chunk.flatten()) for chunk in column.chunks]
+    points = np.concatenate(chunks).reshape(-1, 68, 2)
+    if not np.isfinite(points).all():
+        raise BadBank(path, "holds landmarks that are no numbers", "extract the bank again")
+    return points
+
+
+def _table(rows: list[FaceRow]) -> pa.Table:
+    columns = []
+    for column in SCHEMA:
+        values: list[Any] = [getattr(row, column.name) for row in rows]
+        if column.name == "landmarks":
+            values = [value or None for value in values]
+        columns.append(pa.array(values, column.type))
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def _fingerprint(table: pa.Table, points: np.ndarray, crop_size: int) -> str:
+    # columns spelled out rather than the file's bytes: those change with parquet's writer
+    digest = hashlib.sha256(f"faceblend bank {FORMAT} {crop_size} {len(points)}\n".encode())
+    for name in ("video", "frame", "subject", "split", "label", "crop", "crc32"):
+        for value in table[name].to_pylist():
+            digest.update(repr(value).encode() + b"\0")
+    digest.update(np.ascontiguousarray(points, "<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _codes(column: pa.ChunkedArray) -> np.ndarray:
+    indices = column.combine_chunks().dictionary_encode().indices
+    return np.asarray(indices.fill_null(-1).to_numpy(zero_copy_only=False), np.int32)
+
+
+def _read_landmark_entries(path: Path) -> dict[str, Landmarks]:
+    remedy = 'it must map picture paths to 68 points: {"000_0000.png": [[x, y], ...]}'
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise BadBank(path, f"cannot be read ({error.strerror})", "check the path") from error
+    except ValueError as error:
+        raise BadBank(path, f"is not JSON ({_first_line(error)})", remedy) from error
+    if not isinstance(content, dict) or not content:
+        raise BadBank(path, "holds no landmarks", remedy)
+    entries: dict[str, Landmarks] = {}
+    for name, value in content.items():
+        parts = PurePosixPath(name)
+        if parts.is_absolute() or ".." in parts.parts or "\\" in name or not name:
+            raise BadBank(
+                f"{path}: {name!r}", "leaves the folder of pictures", "use paths inside it"
+            )
+        try:
+            points = np.asarray(value, np.float32)
+        except (TypeError, ValueError, OverflowError):
+            points = np.empty(0, np.float32)
+        if points.shape != (68, 2) or not np.isfinite(points).all():
+            raise BadBank(f"{path}: {name!r}", "has not 68 points of two finite numbers", remedy)
+        entries[name] = points
+    return entries
+
+
+def _classic_video(name: str, rule: str) -> str:
+    path = PurePosixPath(name)
+    folder = path.parent
+    return (folder if rule == "folder" else folder / path.stem.split("_", 1)[0]).as_posix()
+
+
+def _classic_frame(name: str) -> int:
+    # the number behind the video's; 0 where the name carries none
+    last = PurePosixPath(name).stem.partition("_")[2].split("_")[0]
+    return int(last) if last.isascii() and last.isdigit() else 0
+
+
+def _square_side(path: Path) -> int:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadBank(
+            path, f"cannot be read ({error.strerror})", "check --root, the keys start there"
+        ) from error
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if picture is None or picture.shape[0] != picture.shape[1]:
+        raise BadBank(
+            path, "is not a square picture", "crop the pictures first: faceblend extract"
+        )
+    return int(picture.shape[0])
+
+
+def _cut_short(data: bytes) -> bool:
+    # OpenCV paints the missing part of a truncated file grey and says nothing
+    if data[:2] == b"\xff\xd8":
+        # an embedded thumbnail ends before the picture's own scan begins
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"IEND" not in data[-64:]
+    return False
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
