@@ -1,0 +1,51 @@
+"""What cameras, codecs and platforms do to a picture: values change, geometry does not."""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from faceblend.face import Image
+from faceblend.ops.geometry import resize_plane
+
+
+def resample(image: Image, size: int, down: Literal["nearest", "bilinear"]) -> Image:
+    """Shrink a square picture to ``size`` px and bring it back bilinearly.
+
+    ``nearest`` picks pixels by their centres, so the picture does not shift; ``bilinear``
+    low-passes first.
+
+    Args:
+        image: (S, S, 3) uint8 RGB.
+        size: side of the small picture, px.
+        down: how it is shrunk.
+
+    Returns:
+        (S, S, 3) uint8 RGB.
+    """
+    side = image.shape[0]
+    if size == side:
+        return image
+    if down == "nearest":
+        small = cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+    else:
+        small = resize_plane(image, size)
+    return np.asarray(cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR))
+
+
+def jpeg(image: Image, quality: int) -> Image:
+    """Encode as JPEG with 4:2:0 chroma and decode again.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        quality: libjpeg's, 1 to 100.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    # the encoder takes BGR: given RGB it would weigh red as blue, and code chroma wrongly
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise RuntimeError(f"OpenCV could not encode a picture of shape {image.shape} as JPEG")
+    return np.asarray(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))

@@ -1,0 +1,127 @@
+"""Move a picture, its alpha and its landmarks together, so that none is left behind.
+
+Pixel centres are at integers: a picture of width W spans -0.5 to W - 0.5, its mirror
+image of ``x`` is ``W - 1 - x``, and resizing maps ``x`` to ``(x + 0.5) * new / old - 0.5``.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from faceblend.face import Alpha, Image, Landmarks
+
+# iBUG 300-W: where each point stands in the mirror image
+MIRRORED = np.array(
+    [
+        *range(16, -1, -1),  # jaw
+        *range(26, 16, -1),  # brows
+        *range(27, 31),  # ridge of the nose
+        *range(35, 30, -1),  # nostrils
+        *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),  # eyes
+        *range(54, 47, -1),  # mouth, outer upper
+        *range(59, 54, -1),  # mouth, outer lower
+        *range(64, 59, -1),  # mouth, inner upper
+        *range(67, 64, -1),  # mouth, inner lower
+    ]
+)
+"""(68,) landmark ``MIRRORED[k]`` of a face becomes landmark ``k`` of its mirror image."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layers:
+    """What one geometry moves: a picture, the alpha that blended it, the face's points."""
+
+    image: Image
+    """(H, W, 3) uint8 RGB."""
+    alpha: Alpha | None
+    """(H, W) float32 in [0, 1]; None where nothing was blended in."""
+    landmarks: Landmarks
+    """(68, 2) float32 ``(x, y)`` in pixels of ``image``."""
+
+
+def crop(layers: Layers, *, top: int, left: int, height: int, width: int) -> Layers:
+    """Cut the window whose first row is ``top`` and first column is ``left``.
+
+    Raises:
+        ValueError: the window leaves the picture.
+    """
+    rows, columns = layers.image.shape[:2]
+    if not (top >= 0 and top + height <= rows and left >= 0 and left + width <= columns):
+        raise ValueError(
+            f"window rows {top}:{top + height}, columns {left}:{left + width} leaves a picture "
+            f"of {rows} rows and {columns} columns"
+        )
+    window = np.s_[top : top + height, left : left + width]
+    return Layers(
+        image=layers.image[window],
+        alpha=None if layers.alpha is None else layers.alpha[window],
+        landmarks=layers.landmarks - np.array([left, top], np.float32),
+    )
+
+
+def flip(layers: Layers, *, horizontal: bool, vertical: bool) -> Layers:
+    """Mirror left and right, top and bottom, or both.
+
+    Each mirroring swaps the left and right landmarks, so point 36 stays the outer corner
+    of the eye that stands left when the face is upright.
+    """
+    if not (horizontal or vertical):
+        return layers
+    code = -1 if horizontal and vertical else int(horizontal)
+    height, width = layers.image.shape[:2]
+    points = layers.landmarks.copy()
+    if horizontal:
+        points[:, 0] = width - 1 - points[:, 0]
+    if vertical:
+        points[:, 1] = height - 1 - points[:, 1]
+    return Layers(
+        image=np.asarray(cv2.flip(layers.image, code)),
+        alpha=None if layers.alpha is None else np.asarray(cv2.flip(layers.alpha, code)),
+        landmarks=points[MIRRORED] if horizontal != vertical else points,
+    )
+
+
+def resize(layers: Layers, size: int) -> Layers:
+    """Bring a square picture to ``size`` x ``size`` px, low-passed first where it shrinks.
+
+    Alpha is interpolated exactly as the picture is, so it stays the weight with which the
+    foreground counts in each new pixel.
+    """
+    old = layers.image.shape[0]
+    if old == size:
+        return layers
+    return Layers(
+        image=resize_plane(layers.image, size),
+        alpha=None if layers.alpha is None else resize_plane(layers.alpha, size),
+        landmarks=resize_points(layers.landmarks, old, size),
+    )
+
+
+def resize_points(points: Landmarks, old: int, new: int) -> Landmarks:
+    """Where points of an ``old`` px wide picture stand once it is ``new`` px wide."""
+    return (points + np.float32(0.5)) * np.float32(new / old) - np.float32(0.5)
+
+
+def resize_plane(
+    plane: UInt8[np.ndarray, "old old 3"] | Float32[np.ndarray, "old old"], size: int
+) -> UInt8[np.ndarray, "new new 3"] | Float32[np.ndarray, "new new"]:
+    """Resize one square array bilinearly, with a Gaussian before it where it shrinks."""
+    old = plane.shape[0]
+    if size < old:
+        plane = low_pass(plane, old / size)
+    return np.asarray(cv2.resize(plane, (size, size), interpolation=cv2.INTER_LINEAR))
+
+
+def low_pass(
+    plane: UInt8[np.ndarray, "..."] | Float32[np.ndarray, "..."], factor: float
+) -> UInt8[np.ndarray, "..."] | Float32[np.ndarray, "..."]:
+    """Remove what a picture shrunk ``factor`` times cannot show: sigma (factor - 1) / 2 px.
+
+    The width is the one that scikit-image's ``resize`` takes by default.
+    """
+    sigma = (factor - 1) / 2
+    if sigma < 0.1:  # its neighbours would weigh less than 1e-20
+        return plane
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101))

@@ -1,0 +1,178 @@
+"""Regions of the face from its landmarks, and their softened edge.
+
+The four regions are those of the Face X-ray reproductions: the convex hull, the full
+face, the face with its forehead, and the union of its components. A region is a boolean
+mask until :func:`feather` or :func:`blur` makes the alpha that blends.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, Shaped
+
+from faceblend.face import Alpha, Landmarks, Mask
+
+JAW = range(17)
+BROWS = range(17, 27)
+RIDGE = range(27, 31)
+CHIN = 8
+
+_COMPONENTS = (
+    (*range(0, 9), 17),  # jaw, left half
+    (*range(8, 17), 26),  # jaw, right half
+    (*range(17, 20), CHIN),  # cheek under the left brow
+    (*range(24, 27), CHIN),  # cheek under the right brow
+    (*range(19, 25), CHIN),  # forehead between the brows, down to the chin
+    (*range(17, 22), 27, *range(31, 36), CHIN),  # left eye
+    (*range(22, 27), 27, *range(31, 36), CHIN),  # right eye
+    (*range(27, 36),),  # nose
+)
+_FULL = (
+    (*JAW, *range(48, 68)),  # jaw line and mouth
+    (*BROWS, 0, CHIN, 16),  # brows down to the ends and the tip of the jaw
+    (*RIDGE, *range(31, 36)),  # nose
+)
+# under each brow point, the point of the eye that it is raised away from
+_UNDER_BROW = (36, 37, 37, 38, 39, 42, 43, 44, 44, 45)
+_FRACTION_BITS = 4
+
+Points = Float32[np.ndarray, "_ 2"]
+
+
+def hull(landmarks: Landmarks, size: int) -> Mask:
+    """Convex hull of all 68 points.
+
+    Args:
+        landmarks: (68, 2) float32 in pixels.
+        size: side of the square mask, px.
+
+    Returns:
+        (size, size) bool.
+    """
+    return _fill([landmarks], size)
+
+
+def full(landmarks: Landmarks, size: int) -> Mask:
+    """Jaw with mouth, brows with chin, and nose, each as a convex hull; see :func:`hull`."""
+    return _fill([landmarks[list(part)] for part in _FULL], size)
+
+
+def extended(landmarks: Landmarks, size: int) -> Mask:
+    """Convex hull with the brows raised by half their distance from the eye: some forehead."""
+    points = landmarks.copy()
+    brows = points[17:27]
+    points[17:27] = brows + (brows - landmarks[list(_UNDER_BROW)]) / 2
+    return _fill([points], size)
+
+
+def components(landmarks: Landmarks, size: int) -> Mask:
+    """Union of the hulls of eight parts of the face: the outline may turn inwards."""
+    return _fill([landmarks[list(part)] for part in _COMPONENTS], size)
+
+
+def erode(mask: Mask, width: int) -> Mask:
+    """Shrink a mask by a square of ``width`` px (odd); beyond the picture counts as inside."""
+    return _morph(cv2.erode, mask, width)
+
+
+def dilate(mask: Mask, width: int) -> Mask:
+    """Grow a mask by a square of ``width`` px (odd)."""
+    return _morph(cv2.dilate, mask, width)
+
+
+def bounding_box(mask: Shaped[np.ndarray, "height width"], margin: int = 0) -> tuple[slice, slice]:
+    """Rows and columns that hold every non-zero pixel, and ``margin`` px around them.
+
+    Returns:
+        Slices that stay inside the picture; both empty where the mask is.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return slice(0, 0), slice(0, 0)
+    height, width = mask.shape
+    return (
+        slice(max(int(rows[0]) - margin, 0), min(int(rows[-1]) + 1 + margin, height)),
+        slice(max(int(columns[0]) - margin, 0), min(int(columns[-1]) + 1 + margin, width)),
+    )
+
+
+def feather(mask: Mask, share: float, *, of_hull: bool = False) -> Alpha:
+    """Let alpha rise linearly from the mask's edge inwards.
+
+    ``alpha = clip(d / width, 0, 1)`` with ``d`` the Euclidean distance to the edge, negative
+    outside, and ``width = share`` times the longer side of the mask's box. The distance is
+    averaged over a square a quarter as wide as the ramp, or the pixel stairs of the edge
+    would shine through as rays. The picture's border is no edge.
+
+    Args:
+        mask: (H, W) bool.
+        share: how wide the ramp is, as a share of the longer side of the mask's box.
+        of_hull: measure the distance inside the mask's convex hull, as AlgoHunt does; where
+            the mask turns inwards alpha then ends in a step.
+
+    Returns:
+        (H, W) float32 in [0, 1].
+    """
+    alpha = np.zeros(mask.shape, np.float32)
+    rows, columns = bounding_box(mask)
+    if rows.stop == 0:
+        return alpha
+    width = max(share * max(rows.stop - rows.start, columns.stop - columns.start), 1.0)
+    stairs = max(int(width / 4) | 1, 3)
+    box = bounding_box(mask, margin=stairs + 1)
+    inside = mask[box].view(np.uint8)
+    region = _convex(inside) if of_hull else inside
+    # the 5x5 chamfer distance is four times as fast as the exact one and 2% off at most
+    within = cv2.distanceTransform(region, cv2.DIST_L2, cv2.DIST_MASK_5)
+    beyond = cv2.distanceTransform(1 - region, cv2.DIST_L2, cv2.DIST_MASK_5)
+    # a pixel's centre lies half a pixel from the edge
+    distance = within - beyond + (np.float32(0.5) - region)
+    distance = cv2.blur(distance, (stairs, stairs), borderType=cv2.BORDER_REPLICATE)
+    ramp = np.clip(distance * np.float32(1 / width), 0, 1)
+    alpha[box] = ramp * inside if of_hull else ramp
+    return alpha
+
+
+def blur(mask: Mask, sigma: float) -> Alpha:
+    """Soften the edge with a Gaussian of ``sigma`` px: alpha is 1/2 where the edge was.
+
+    Returns:
+        (H, W) float32 in [0, 1]; reaches 3 sigma beyond the mask and is zero further out.
+    """
+    alpha = np.zeros(mask.shape, np.float32)
+    reach = int(np.ceil(3 * sigma))
+    box = bounding_box(mask, margin=reach)
+    if box[0] == box[1] == slice(0, 0):
+        return alpha
+    kernel = 2 * reach + 1
+    soft = cv2.GaussianBlur(
+        mask[box].astype(np.float32), (kernel, kernel), sigma, borderType=cv2.BORDER_REPLICATE
+    )
+    alpha[box] = np.clip(soft, 0, 1)
+    return alpha
+
+
+def _fill(parts: Sequence[Points], size: int) -> Mask:
+    canvas = np.zeros((size, size), np.uint8)
+    for part in parts:
+        points = np.rint(part * (1 << _FRACTION_BITS)).astype(np.int32)
+        cv2.fillConvexPoly(canvas, cv2.convexHull(points), 1, cv2.LINE_8, _FRACTION_BITS)
+    return canvas.view(np.bool_)
+
+
+def _convex(mask: np.ndarray) -> np.ndarray:
+    points = cv2.convexHull(np.argwhere(mask)[:, ::-1].astype(np.int32))
+    filled = np.zeros_like(mask)
+    cv2.fillConvexPoly(filled, points, 1)
+    return filled
+
+
+def _morph(operation: Callable[..., Any], mask: Mask, width: int) -> Mask:
+    if width < 1 or width % 2 == 0:
+        raise ValueError(f"width is {width}; give an odd number of pixels, so that it is centred")
+    if width == 1:
+        return mask
+    kernel = np.ones((width, width), np.uint8)
+    return np.asarray(operation(mask.view(np.uint8), kernel)).view(np.bool_)
