@@ -1,0 +1,44 @@
+"""faceblend: training data for face-forgery detectors, made by blending real faces.
+
+A bank of real faces goes in; a deterministic stream of (image, X-ray, label, record) comes
+out. The map, in the order in which data flows:
+
+    ingest/     photographs -> faces, landmarks and crops: detect, extract
+    bank        FaceBank: crops and landmarks on disk
+    partner     who lends the foreground to a background
+    recipe      what may be drawn; presets/ holds the published recipes
+    draw        what was drawn: the only file that draws random numbers
+    sample      render(faces, draw), sample(bank, recipe, seed, index), replay(record, bank)
+      ops/      the arithmetic: mask, warp, color, blend, xray, degrade, geometry
+    store       HDF5 shards and their manifest: write, verify, read
+    generate    the job: the shards still missing, rendered and committed
+    export      the classic folders of PNGs
+    torch       the same samples for a DataLoader: from shards, or blended online
+    audit/      look, don't trust: contact sheets and histograms
+    demo        two public-domain people, from photograph to verified set
+    bench       every speed claim as a command
+    cli         ``faceblend ...``
+
+Ground under every room: face (array types), errors, atomic (whole files), jobs (tasks over
+any executor).
+"""
+
+__version__ = "0.1.0"
+
+# sample.py reads the version, so it stands above the imports
+from faceblend.bank import FaceBank
+from faceblend.errors import FaceblendError
+from faceblend.recipe import Recipe, load_recipe
+from faceblend.sample import Sample, render, replay, sample
+
+__all__ = [
+    "FaceBank",
+    "FaceblendError",
+    "Recipe",
+    "Sample",
+    "__version__",
+    "load_recipe",
+    "render",
+    "replay",
+    "sample",
+]

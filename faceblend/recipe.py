@@ -1,0 +1,357 @@
+"""What may be drawn: frozen dataclasses, their checks, YAML in and JSON out.
+
+One step of the generator is one class here, and ``draw.py`` draws from it. Sizes are in
+pixels of the crop (317 px by default) unless a field says otherwise.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from faceblend.errors import BadRecipe
+from faceblend.ops import NAMED
+
+T = TypeVar("T")
+
+_WIDEST = 10_000  # px; a larger size is a typing error, and would exhaust the memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partner:
+    """Who lends the foreground."""
+
+    search: Literal["sampled", "exact"] = "sampled"
+    """``sampled`` looks at ``candidates`` random faces, ``exact`` at every face"""
+    candidates: int = 1000
+    """how many faces ``sampled`` draws, with replacement"""
+    top: int = 1
+    """the partner is one of this many nearest, each as likely: 1 is the nearest itself"""
+
+    def __post_init__(self) -> None:
+        _at_least("partner.candidates", self.candidates, 1)
+        _at_least("partner.top", self.top, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Working:
+    """The size at which faces are blended: pictures are shrunk to it and grown back."""
+
+    probability: float = 1.0
+    """how often; else they are blended at the size of the crop"""
+    size: tuple[int, int] = (128, 317)
+    """side, px, uniform, both ends included"""
+    reals: bool = True
+    """reals take the same way down and up; without it the resampling gives fakes away"""
+
+    def __post_init__(self) -> None:
+        _probability("working.probability", self.probability)
+        _range("working.size", self.size, 8, _WIDEST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deform:
+    """Bends the mask: every point of a grid is moved, triangles between them follow."""
+
+    probability: float = 1.0
+    """how often"""
+    rows: tuple[int, int] = (4, 4)
+    """rows of the grid, uniform, both ends included"""
+    columns: tuple[int, int] = (4, 4)
+    """columns of the grid, uniform, both ends included"""
+    strength: tuple[float, float] = (0.01, 0.15)
+    """standard deviation of a point's move, share of the picture's side; uniform"""
+
+    def __post_init__(self) -> None:
+        _probability("deform.probability", self.probability)
+        _range("deform.rows", self.rows, 2, 64)
+        _range("deform.columns", self.columns, 2, 64)
+        _range("deform.strength", self.strength, 0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Morph:
+    """Erodes or dilates the mask by a square; an even width is raised to the next odd one."""
+
+    erode_probability: float = 0.5
+    """how often it erodes; else it dilates"""
+    erode: tuple[int, int] = (1, 21)
+    """width, px of the working size, uniform, both ends included"""
+    dilate: tuple[int, int] = (1, 5)
+    """width, px of the working size, uniform, both ends included"""
+
+    def __post_init__(self) -> None:
+        _probability("morph.erode_probability", self.erode_probability)
+        _range("morph.erode", self.erode, 1, 999)
+        _range("morph.dilate", self.dilate, 1, 999)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soften:
+    """Softens the mask's edge into the alpha that blends."""
+
+    kinds: dict[str, float] = field(default_factory=lambda: {"feather": 1.0})
+    """weights of ``feather`` (a linear ramp inwards) and ``blur`` (a Gaussian)"""
+    feather: tuple[float, float] = (0.05, 0.25)
+    """width of the ramp, share of the longer side of the mask's box; uniform"""
+    blur: tuple[float, float] = (0.005, 0.03)
+    """sigma, share of the picture's side; uniform"""
+    of_hull: bool = False
+    """measure the ramp from the mask's convex hull, as AlgoHunt does"""
+
+    def __post_init__(self) -> None:
+        _weights("soften.kinds", self.kinds, {"feather", "blur"})
+        _range("soften.feather", self.feather, 0, 2)
+        _range("soften.blur", self.blur, 1e-4, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resample:
+    """Shrinks the finished picture and brings it back, as platforms do."""
+
+    probability: float = 0.5
+    """how often"""
+    size: tuple[int, int] = (64, 317)
+    """side of the small picture, px, uniform, both ends included"""
+    down: dict[str, float] = field(default_factory=lambda: {"nearest": 1.0, "bilinear": 1.0})
+    """weights of the ways to shrink; the way back is bilinear"""
+
+    def __post_init__(self) -> None:
+        _probability("resample.probability", self.probability)
+        _range("resample.size", self.size, 1, _WIDEST)
+        _weights("resample.down", self.down, {"nearest", "bilinear"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jpeg:
+    """Compresses the finished picture."""
+
+    probability: float = 0.5
+    """how often"""
+    quality: tuple[int, int] = (60, 100)
+    """libjpeg's quality, uniform, both ends included"""
+
+    def __post_init__(self) -> None:
+        _probability("jpeg.probability", self.probability)
+        _range("jpeg.quality", self.quality, 1, 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """The window of the crop that training sees; ``size`` is the side of every sample."""
+
+    top: int = 60
+    """first row, px"""
+    left: int = 30
+    """first column, px"""
+    size: int = 256
+    """side, px"""
+
+    def __post_init__(self) -> None:
+        _at_least("crop.top", self.top, 0)
+        _at_least("crop.left", self.left, 0)
+        _at_least("crop.size", self.size, 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flip:
+    """Mirrors picture, alpha and landmarks together."""
+
+    horizontal: float = 0.5
+    """probability of left for right"""
+    vertical: float = 0.0
+    """probability of top for bottom"""
+
+    def __post_init__(self) -> None:
+        _probability("flip.horizontal", self.horizontal)
+        _probability("flip.vertical", self.vertical)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject:
+    """When a fake's mask is too small to be one, and how often to draw again."""
+
+    min_area: float = 0.01
+    """least share of the sample where the foreground outweighs the background"""
+    attempts: int = 8
+    """draws before the sample is given up and recorded as rejected"""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_area < 1:
+            _refuse("reject.min_area", self.min_area, "give a share between 0 and 1")
+        _at_least("reject.attempts", self.attempts, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that a sample may be; presets are YAML files of these fields."""
+
+    name: str = "custom"
+    """what the recipe is called in records and manifests"""
+    fake_share: float = 0.5
+    """probability that a sample is blended; the others are real"""
+    partner: Partner = field(default_factory=Partner)
+    working: Working = field(default_factory=Working)
+    align: Literal["none", "similarity", "affine"] = "similarity"
+    """how the foreground's landmarks are brought onto the background's before blending"""
+    mask: dict[str, float] = field(
+        default_factory=lambda: {"hull": 1.0, "full": 1.0, "extended": 1.0, "components": 1.0}
+    )
+    """weights of the regions in ``ops/mask.py``"""
+    deform: Deform = field(default_factory=Deform)
+    morph: Morph = field(default_factory=Morph)
+    soften: Soften = field(default_factory=Soften)
+    color: dict[str, float] = field(default_factory=lambda: {"mean": 1.0})
+    """weights of the colour transfers in ``ops/color.py``"""
+    blend: dict[str, float] = field(default_factory=lambda: {"alpha": 1.0})
+    """weights of the ways to blend in ``ops/blend.py``"""
+    resample: Resample = field(default_factory=Resample)
+    jpeg: Jpeg = field(default_factory=Jpeg)
+    crop: Crop = field(default_factory=Crop)
+    flip: Flip = field(default_factory=Flip)
+    reject: Reject = field(default_factory=Reject)
+
+    def __post_init__(self) -> None:
+        _probability("fake_share", self.fake_share)
+        for kind in ("mask", "color", "blend"):
+            _weights(kind, getattr(self, kind), set(NAMED[kind]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as JSON-ready values; :meth:`from_dict` reads them back."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "recipe") -> "Recipe":
+        """Read a recipe; fields that are not named keep their defaults.
+
+        Raises:
+            BadRecipe: a field does not exist, or a value cannot be drawn from.
+        """
+        return build(cls, values, where)
+
+    def digest(self) -> str:
+        """16 hex digits that differ wherever two recipes do, their names included."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def check_fits(self, crop_size: int) -> None:
+        """Make sure that the window lies inside crops of ``crop_size`` px.
+
+        Raises:
+            BadRecipe: it does not.
+        """
+        bottom, right = self.crop.top + self.crop.size, self.crop.left + self.crop.size
+        if max(bottom, right) > crop_size:
+            _refuse(
+                "crop",
+                f"rows {self.crop.top}:{bottom}, columns {self.crop.left}:{right}",
+                f"the bank's crops are {crop_size} px: choose a window inside them",
+            )
+
+
+def preset_names() -> list[str]:
+    """Names of the recipes that come with the library."""
+    folder = resources.files("faceblend") / "presets"
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a preset by its name, or a YAML file.
+
+    Args:
+        name_or_path: ``bi``, ``algohunt``, ``seed`` or the path of a YAML file.
+        overrides: dotted names and their values, such as ``{"partner.candidates": 5000}``.
+
+    Raises:
+        BadRecipe: there is no such preset or file, or it does not hold a recipe.
+    """
+    values = _read_yaml(name_or_path)
+    for dotted, value in (overrides or {}).items():
+        *path, last = dotted.split(".")
+        inner = values
+        for step in path:
+            inner = inner.setdefault(step, {})
+            if not isinstance(inner, dict):
+                raise BadRecipe(dotted, f"{step!r} has no fields", "check the name")
+        inner[last] = value
+    return Recipe.from_dict(values, str(name_or_path))
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Make a dataclass from plain values: types checked, unknown names refused.
+
+    Raises:
+        BadRecipe: a name does not exist in ``cls``, or a value has the wrong type.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(cls)
+    try:
+        made = parser.instantiate_classes(parser.parse_object(dict(values)))
+    except (ArgumentError, TypeError, ValueError, KeyError) as error:
+        words = " ".join(str(error).split())
+        raise BadRecipe(where, words, "docs/recipes.md lists every field") from error
+    return cls(**made.as_dict() if hasattr(made, "as_dict") else vars(made))
+
+
+def _read_yaml(name_or_path: str | Path) -> dict[str, Any]:
+    name = str(name_or_path)
+    if name in preset_names():
+        text = (resources.files("faceblend") / "presets" / f"{name}.yaml").read_text("utf-8")
+    else:
+        try:
+            text = Path(name_or_path).read_text("utf-8")
+        except FileNotFoundError:
+            raise BadRecipe(
+                name,
+                "is neither a preset nor a file",
+                f"presets: {', '.join(preset_names())}; a file ends in .yaml",
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadRecipe(name, f"cannot be read ({error})", "give a YAML text file") from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        words = " ".join(str(error).split())
+        raise BadRecipe(name, f"is not YAML ({words})", "see docs/recipes.md") from error
+    if not isinstance(values, dict):
+        raise BadRecipe(name, "holds no fields", "see docs/recipes.md for what a recipe names")
+    return values
+
+
+def _refuse(name: str, value: object, remedy: str) -> None:
+    raise BadRecipe(name, f"is {value}", remedy)
+
+
+def _probability(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        _refuse(name, value, "give a probability from 0 to 1")
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if not least <= value <= 10**9:
+        _refuse(name, value, f"give {least} or more")
+
+
+def _range(name: str, value: tuple[float, float], least: float, most: float) -> None:
+    low, high = value
+    if not least <= low <= high <= most:
+        _refuse(name, list(value), f"give [low, high] with {least} <= low <= high <= {most}")
+
+
+def _weights(name: str, value: dict[str, float], known: set[str]) -> None:
+    unknown = set(value) - known
+    if unknown:
+        _refuse(name, ", ".join(sorted(unknown)), f"choose among {', '.join(sorted(known))}")
+    if not (all(0 <= weight < 1e9 for weight in value.values()) and sum(value.values()) > 0):
+        _refuse(name, value, "give weights of 0 or more, at least one above 0")

@@ -1,0 +1,310 @@
+"""One sample: render(faces, draw), sample(bank, recipe, seed, index), replay(record, bank)."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import blake2b
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+import faceblend
+from faceblend import draw as drawing
+from faceblend.bank import FaceBank
+from faceblend.draw import Draw, FakeDraw
+from faceblend.errors import BadBank, BadRecipe, Rejected
+from faceblend.face import Alpha, Face, Image, Landmarks, Mask, Xray
+from faceblend.ops import NAMED, degrade, geometry, warp
+from faceblend.ops import mask as masks
+from faceblend.ops.geometry import Layers
+from faceblend.ops.xray import xray
+from faceblend.recipe import Recipe, build
+
+FORMAT = 1
+"""Version of the record's layout."""
+
+PIXELS = 1
+"""Raised whenever the same draw would render other bytes."""
+
+_FAINT = 0.5  # an X-ray that stays below this everywhere shows a detector nothing
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sample:
+    """A training example and the record that makes it again."""
+
+    index: int
+    """Its number in the run."""
+    image: Image
+    """(S, S, 3) uint8 RGB; S is the recipe's ``crop.size``."""
+    xray: Xray
+    """(S, S) float32 in [0, 1]; zero everywhere for a real face."""
+    alpha: Alpha | None
+    """(S, S) float32 in [0, 1], weight of the foreground; None where a set did not keep it."""
+    landmarks: Landmarks
+    """(68, 2) float32 ``(x, y)`` of the background's face, px of ``image``."""
+    label: int
+    """1 blended, 0 real."""
+    record: str
+    """One line of JSON: faces, every drawn number, versions. :func:`replay` reads it."""
+
+    @property
+    def xray_u8(self) -> UInt8[np.ndarray, "height width"]:
+        """The X-ray as it is stored: ``round(255 * B)``."""
+        return np.rint(self.xray * np.float32(255)).astype(np.uint8)
+
+    def digest(self) -> str:
+        """Hex digest of image, stored X-ray, label and record."""
+        hashed = blake2b(digest_size=16)
+        for part in (self.image, self.xray_u8):
+            hashed.update(np.ascontiguousarray(part).tobytes())
+        hashed.update(f"{self.label}\n{self.record}".encode())
+        return hashed.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Blend:
+    """A blended picture before anything degrades it: ``I = alpha * F + (1 - alpha) * B``."""
+
+    image: Image
+    """The blend, at the working size."""
+    alpha: Alpha
+    """The weights that made it."""
+    foreground: UInt8[np.ndarray, "rows columns 3"]
+    """What was blended in: aligned, its colours matched, inside ``box`` only."""
+    background: Image
+    """What it was blended over."""
+    box: tuple[slice, slice]
+    """Rows and columns outside which alpha is zero."""
+
+
+def sample(bank: FaceBank, recipe: Recipe, seed: int, index: int) -> Sample:
+    """Make sample ``index`` of a run: a pure function of its four arguments.
+
+    A degenerate mask is drawn again, up to ``recipe.reject.attempts`` times.
+
+    Args:
+        bank: the real faces.
+        recipe: what may be drawn.
+        seed: the run's, 0 to 2**64 - 1.
+        index: the sample's, 0 to 2**64 - 1.
+
+    Raises:
+        Rejected: every attempt gave an empty or tiny mask.
+        BadImage: a crop of the bank cannot be read.
+        BadRecipe: the recipe's window leaves the bank's crops.
+        BadBank: the bank holds no real face.
+    """
+    recipe.check_fits(bank.crop_size)
+    if not len(bank.reals):
+        raise BadBank(bank.root, "holds no real face", "blends are made of real faces: add some")
+    reason = ""
+    for attempt in range(recipe.reject.attempts):
+        try:
+            drawn = drawing.draw(bank, recipe, seed, index, attempt)
+            record = _record(bank, recipe, seed, index, attempt, drawn)
+            return _rendered(bank, drawn, index, record)
+        except Rejected as rejected:
+            reason = rejected.reason
+    raise Rejected(
+        f"sample {index} of seed {seed}",
+        f"rejected {recipe.reject.attempts} times, last because {reason}",
+        "allow more reject.attempts, or draw larger masks",
+    )
+
+
+def replay(record: str | Mapping[str, Any], bank: FaceBank) -> Sample:
+    """Make a sample again from its record; the same bytes under the same versions.
+
+    Other versions of numpy or OpenCV may render other pixels: a warning names them.
+
+    Args:
+        record: a sample's record, as text or read from JSON.
+        bank: the bank that it was made from.
+
+    Raises:
+        BadRecipe: the record cannot be read.
+        BadBank: it was made from another bank.
+    """
+    try:
+        content = json.loads(record) if isinstance(record, str) else dict(record)
+        index, fingerprint, made_with = content["index"], content["bank"], content["versions"]
+        values = content["draw"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadRecipe("record", f"is not one ({error!r})", "give a sample's record") from error
+    if content.get("format") != FORMAT:
+        raise BadRecipe("record", f"has format {content.get('format')!r}", f"give format {FORMAT}")
+    if fingerprint != bank.fingerprint:
+        raise BadBank(
+            bank.root,
+            f"has fingerprint {bank.fingerprint[:16]}, the record was made from "
+            f"{str(fingerprint)[:16]}",
+            "open the bank that the sample was made from",
+        )
+    if made_with != versions():
+        warnings.warn(
+            f"the record was made with {made_with}, this is {versions()}: pixels may differ",
+            stacklevel=2,
+        )
+    return _rendered(bank, build(Draw, values, "record"), index, _line(content))
+
+
+def render(background: Face, foreground: Face | None, draw: Draw) -> Layers:
+    """Everything from two faces to the finished picture; draws nothing, touches no disk.
+
+    Args:
+        background: the face whose picture stays.
+        foreground: the partner; None for a real sample.
+        draw: every number.
+
+    Returns:
+        Picture, alpha and landmarks of the sample; alpha is None for a real one.
+
+    Raises:
+        Rejected: the mask came out empty or tiny.
+    """
+    layers = Layers(image=background.image, alpha=None, landmarks=background.landmarks)
+    if draw.working_size is not None:
+        layers = geometry.resize(layers, draw.working_size)
+    if draw.fake is not None:
+        if foreground is None:
+            raise ValueError("the draw makes a fake, which needs a foreground face")
+        blended = compose(layers, foreground, draw.fake)
+        layers = Layers(image=blended.image, alpha=blended.alpha, landmarks=layers.landmarks)
+    layers = finish(geometry.resize(layers, background.image.shape[0]), draw)
+    if draw.fake is not None:
+        _reject_faint(layers.alpha, draw.fake.min_area)
+    return layers
+
+
+def compose(background: Layers, foreground: Face, fake: FakeDraw) -> Blend:
+    """Blend a foreground into a background that is already at its working size.
+
+    Raises:
+        Rejected: the mask came out empty, or the foreground's landmarks fit no alignment.
+    """
+    size = background.image.shape[0]
+    alpha = _alpha(background.landmarks, size, fake)
+    box = masks.bounding_box(alpha)
+    if box[0].stop == 0:
+        raise Rejected("mask", f"the {fake.mask.kind} mask came out empty", "draw it again")
+    inside = alpha[box]
+    below = background.image[box]
+    placed = warp.place(foreground.image, _alignment(background, foreground, fake, size), box)
+    matched = NAMED["color"][fake.color](placed, below, inside > 0)
+    image = background.image.copy()
+    image[box] = NAMED["blend"][fake.blend](matched, below, inside)
+    return Blend(
+        image=image, alpha=alpha, foreground=matched, background=background.image, box=box
+    )
+
+
+def finish(layers: Layers, draw: Draw) -> Layers:
+    """Degrade the picture, cut the window that training sees, and mirror it."""
+    image = layers.image
+    if draw.resample is not None:
+        image = degrade.resample(image, draw.resample.size, draw.resample.down)
+    if draw.jpeg is not None:
+        image = degrade.jpeg(image, draw.jpeg)
+    window = geometry.crop(
+        Layers(image=image, alpha=layers.alpha, landmarks=layers.landmarks),
+        top=draw.crop.top,
+        left=draw.crop.left,
+        height=draw.crop.size,
+        width=draw.crop.size,
+    )
+    return geometry.flip(window, horizontal=draw.flip_horizontal, vertical=draw.flip_vertical)
+
+
+@cache
+def versions() -> dict[str, str | int]:
+    """The versions that decide a sample's bytes."""
+    return {
+        "faceblend": faceblend.__version__,
+        "pixels": PIXELS,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+    }
+
+
+def _rendered(bank: FaceBank, drawn: Draw, index: int, record: str) -> Sample:
+    foreground = None if drawn.fake is None else bank[drawn.fake.foreground]
+    layers = render(bank[drawn.background], foreground, drawn)
+    alpha = layers.alpha
+    if alpha is None:
+        alpha = np.zeros(layers.image.shape[:2], np.float32)
+    return Sample(
+        index=index,
+        image=np.ascontiguousarray(layers.image),
+        xray=xray(alpha),
+        alpha=np.ascontiguousarray(alpha),
+        landmarks=layers.landmarks,
+        label=int(drawn.fake is not None),
+        record=record,
+    )
+
+
+def _alpha(landmarks: Landmarks, size: int, fake: FakeDraw) -> Alpha:
+    drawn = fake.mask
+    region: Mask = NAMED["mask"][drawn.kind](landmarks, size)
+    if drawn.offsets is not None:
+        field = warp.piecewise(np.asarray(drawn.offsets, np.float32), size)
+        region = warp.bend(region, field)
+    region = masks.dilate(masks.erode(region, drawn.erode), drawn.dilate)
+    if drawn.soften == "blur":
+        return masks.blur(region, drawn.width * size)
+    return masks.feather(region, drawn.width, of_hull=drawn.of_hull)
+
+
+def _alignment(background: Layers, foreground: Face, fake: FakeDraw, size: int) -> warp.Matrix:
+    # one matrix from the foreground's crop to the working size: one resampling
+    crop_size = foreground.image.shape[0]
+    if fake.align == "none":
+        return warp.scaling(crop_size, size)
+    fit = warp.similarity if fake.align == "similarity" else warp.affine
+    try:
+        return fit(foreground.landmarks, background.landmarks)
+    except ValueError as error:
+        raise Rejected(foreground.crop, str(error), "extract this face again") from error
+
+
+def _reject_faint(alpha: Alpha | None, min_area: float) -> None:
+    if alpha is None:
+        return
+    area = float((alpha > 0.5).mean())
+    if area < min_area:
+        raise Rejected(
+            "mask",
+            f"the foreground outweighs the background in {area:.2%} of the sample",
+            "draw it again",
+        )
+    if float(xray(alpha).max()) < _FAINT:
+        raise Rejected("mask", "no blending boundary lies inside the sample", "draw it again")
+
+
+def _record(
+    bank: FaceBank, recipe: Recipe, seed: int, index: int, attempt: int, drawn: Draw
+) -> str:
+    return _line(
+        {
+            "format": FORMAT,
+            "index": index,
+            "seed": seed,
+            "attempt": attempt,
+            "recipe": recipe.name,
+            "recipe_digest": recipe.digest(),
+            "bank": bank.fingerprint,
+            "background": bank.crop(drawn.background),
+            "foreground": None if drawn.fake is None else bank.crop(drawn.fake.foreground),
+            "draw": asdict(drawn),
+            "versions": versions(),
+        }
+    )
+
+
+def _line(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
