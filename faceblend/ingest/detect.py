@@ -1,0 +1,270 @@
+"""Faces and 68 landmarks behind one protocol; dlib's HOG detector and shape predictor.
+
+dlib and its 68-point model are looked for when they are needed and never imported before.
+The model was trained on iBUG 300-W, whose licence excludes commercial use; another detector
+needs ``name`` and ``detect``, no more.
+"""
+
+import importlib.util
+import os
+import threading
+import zlib
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from faceblend.errors import BadArgument, MissingModel
+from faceblend.face import Image, Landmarks
+
+MODEL_VARIABLE = "FACEBLEND_LANDMARK_MODEL"
+"""Environment variable that names the 68-point model file."""
+
+_MODEL_NAME = "shape_predictor_68_face_landmarks.dat"
+_LICENCE = "its training data (iBUG 300-W) excludes commercial use"
+_SAME_FACE = 0.4  # overlap (intersection over union) of two boxes of one face
+_BORDER = 0.25  # of the long side; mirrored around a picture whose face fills it
+
+Box = tuple[float, float, float, float]
+"""``left, top, right, bottom``: edges in pixels with pixel centres at integers, so the box
+of a whole picture 10 px wide goes from -0.5 to 9.5."""
+
+_Copy = UInt8[np.ndarray, "rows columns 3"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Detection:
+    """A face that a detector found in a picture."""
+
+    box: Box
+    """Edges of the face, px of the picture; may leave it."""
+    score: float
+    """The detector's confidence, on its own scale."""
+    landmarks: Landmarks
+    """In pixels of the whole picture."""
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Whatever finds faces and their landmarks; it is pickled into worker processes."""
+
+    @property
+    def name(self) -> str:
+        """Which detector, in which version, with which settings.
+
+        It is kept in the bank, and equal names promise equal detections: an extraction is
+        continued only by the detector that began it.
+        """
+        ...
+
+    def detect(self, image: Image) -> list[Detection]:
+        """Find the faces of a picture, the largest first."""
+        ...
+
+
+@dataclass(frozen=True)
+class DlibHog:
+    """dlib's HOG detector with its 68-point shape predictor.
+
+    Looks for faces on a copy of at most ``long_side``, then on the copy enlarged twice, on
+    the whole picture, and on the copy with a mirrored border, and stops at the first that
+    shows one. Faces of about 75 px are found on the copy, of 40 px on the enlarged one.
+    (The border is for faces that fill their picture: of 126 portraits the copy gave 124,
+    enlarging none more, the border one.) Landmarks always come from the whole picture.
+
+    The model (100 MB) is loaded at the first use in each process.
+    """
+
+    model: Path | None = None
+    """the 68-point model; else what ``FACEBLEND_LANDMARK_MODEL`` names, else the file in the
+    package ``face_recognition_models``"""
+    min_score: float = 0.3
+    """weakest detection that counts; below come second boxes of the same face"""
+    _: KW_ONLY
+    long_side: int = 1280
+    """px of the copy's longer side"""
+    full_pixels: int = 16_000_000
+    """pixels of the largest picture that is searched whole; about 50 ns each"""
+
+    def __post_init__(self) -> None:
+        if self.long_side < 80:
+            raise BadArgument(
+                "long_side", f"is {self.long_side} px", "give 80 or more: a face takes that much"
+            )
+
+    @property
+    def name(self) -> str:
+        """Versions and settings.
+
+        Raises:
+            MissingModel: dlib or the 68-point model is not there.
+        """
+        model = find_landmark_model(self.model)
+        return (
+            f"dlib {_dlib().__version__} HOG, {model.name} {_checksum(model):08x}, "
+            f"score {self.min_score:g}, {self.long_side} px, full {self.full_pixels:,}"
+        )
+
+    def detect(self, image: Image) -> list[Detection]:
+        """Find the faces of a picture.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, any size.
+
+        Returns:
+            One detection a face, the largest box first; none of two overlaps the other by
+            more than 0.4 of their union.
+
+        Raises:
+            MissingModel: dlib or the 68-point model is not there, or it is another model.
+        """
+        predictor = _predictor(find_landmark_model(self.model))
+        for found in self._attempts(image):
+            kept = _one_box_a_face(found)
+            if kept:
+                detections = [
+                    Detection(box=box, score=score, landmarks=_landmarks(predictor, image, box))
+                    for score, box in kept
+                ]
+                return sorted(detections, key=lambda face: (-_area(face.box), face.box))
+        return []
+
+    def _attempts(self, image: Image) -> Iterator[list[tuple[float, Box]]]:
+        height, width = image.shape[:2]
+        shrink = min(1.0, self.long_side / max(height, width))
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        copy = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if shrink < 1 else image
+        for enlarge in (0, 1):
+            yield self._search(copy, enlarge, image)
+        if shrink < 1 and height * width <= self.full_pixels:
+            yield self._search(image, 0, image)
+        around = round(_BORDER * max(size))
+        mirrored = cv2.copyMakeBorder(copy, around, around, around, around, cv2.BORDER_REFLECT_101)
+        # the border mirrors faces as well
+        found = self._search(mirrored, 0, image, around)
+        yield [(score, box) for score, box in found if _is_inside(box, width, height)]
+
+    def _search(
+        self, copy: _Copy, enlarge: int, image: Image, border: int = 0
+    ) -> list[tuple[float, Box]]:
+        """Scores and boxes on the whole picture, of faces found on a copy with a border."""
+        boxes, scores, _ = _hog(threading.get_ident()).run(copy, enlarge, 0.0)
+        x_scale = image.shape[1] / (copy.shape[1] - 2 * border)
+        y_scale = image.shape[0] / (copy.shape[0] - 2 * border)
+        return [
+            (
+                float(score),
+                (
+                    (box.left() - border) * x_scale - 0.5,
+                    (box.top() - border) * y_scale - 0.5,
+                    (box.right() + 1 - border) * x_scale - 0.5,
+                    (box.bottom() + 1 - border) * y_scale - 0.5,
+                ),
+            )
+            for score, box in zip(scores, boxes, strict=True)
+            if score >= self.min_score
+        ]
+
+
+def find_landmark_model(given: Path | None = None) -> Path:
+    """The 68-point model file: ``given``, else the environment's, else the installed one.
+
+    Raises:
+        MissingModel: there is none, or not where it was said to be.
+    """
+    named = given if given is not None else os.environ.get(MODEL_VARIABLE)
+    if named:
+        path = Path(named)
+        if not path.is_file():
+            raise MissingModel(path, "is not there", f"give the path of {_MODEL_NAME}")
+        return path
+    # never imported: it needs pkg_resources, which new setuptools does not have
+    spec = importlib.util.find_spec("face_recognition_models")
+    if spec is not None and spec.origin is not None:
+        path = Path(spec.origin).parent / "models" / _MODEL_NAME
+        if path.is_file():
+            return path
+    raise MissingModel(
+        "the 68-point landmark model",
+        "is not installed",
+        f"pip install 'faceblend[landmarks]', or name the file in {MODEL_VARIABLE}; {_LICENCE}",
+    )
+
+
+def _dlib() -> Any:
+    try:
+        import dlib
+    except ImportError as error:
+        raise MissingModel(
+            "dlib",
+            f"cannot be imported ({error})",
+            "pip install dlib-bin, or compile it with: pip install dlib",
+        ) from error
+    return dlib
+
+
+@lru_cache(maxsize=64)
+def _hog(thread: int) -> Any:
+    # one a thread: it keeps its pyramid inside; building one takes 0.17 s
+    del thread
+    return _dlib().get_frontal_face_detector()
+
+
+@lru_cache(maxsize=1)
+def _predictor(model: Path) -> Any:
+    dlib = _dlib()
+    try:
+        predictor = dlib.shape_predictor(str(model))
+    except RuntimeError as error:
+        raise MissingModel(
+            model, f"is no dlib shape predictor ({error})", f"give the path of {_MODEL_NAME}"
+        ) from error
+    blank = np.zeros((8, 8, 3), np.uint8)
+    points = predictor(blank, dlib.rectangle(0, 0, 7, 7)).num_parts
+    if points != 68:
+        raise MissingModel(model, f"places {points} points", "give a model of 68 points")
+    return predictor
+
+
+@lru_cache(maxsize=1)
+def _checksum(model: Path) -> int:
+    return zlib.crc32(model.read_bytes())
+
+
+def _landmarks(predictor: Any, image: Image, box: Box) -> Landmarks:
+    left, top, right, bottom = box
+    inside = _dlib().rectangle(
+        round(left + 0.5), round(top + 0.5), round(right - 0.5), round(bottom - 0.5)
+    )
+    shape = predictor(image, inside)
+    return np.array([(point.x, point.y) for point in shape.parts()], np.float32)
+
+
+def _one_box_a_face(found: list[tuple[float, Box]]) -> list[tuple[float, Box]]:
+    kept: list[tuple[float, Box]] = []
+    for score, box in sorted(found, key=lambda one: (-one[0], one[1])):
+        if all(_overlap(box, other) <= _SAME_FACE for _, other in kept):
+            kept.append((score, box))
+    return kept
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Intersection over union."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(0.0, width) * max(0.0, height)
+    return shared / (_area(one) + _area(other) - shared)
+
+
+def _is_inside(box: Box, width: int, height: int) -> bool:
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])

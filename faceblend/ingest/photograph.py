@@ -1,0 +1,212 @@
+"""Any picture file as upright RGB, and which files of a folder are pictures."""
+
+import os
+import stat
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+import PIL.Image
+from PIL import ImageOps
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from faceblend.errors import BadArgument, BadImage
+from faceblend.face import Image
+
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""Names that are taken for photographs, in upper or lower case; other files are ignored."""
+
+MAX_PIXELS = 128_000_000
+"""Largest photograph that is decoded unless told otherwise."""
+
+_HEAD_BYTES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photograph:
+    """A picture file of a folder, and how to tell that it has changed."""
+
+    source: str
+    """path relative to the folder, with forward slashes"""
+    size: int
+    """bytes"""
+    mtime_ns: int
+    """time of its last change"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What a folder of photographs holds."""
+
+    photographs: tuple[Photograph, ...]
+    """ordered by ``source``"""
+    unreachable: tuple[tuple[str, str], ...]
+    """what cannot be read at all, and why"""
+    ignored: dict[str, int]
+    """other files, counted by suffix"""
+
+
+def list_photographs(folder: Path, *, leave_out: Path | None = None) -> Listing:
+    """Find the photographs of a folder and its subfolders.
+
+    Links to folders are not followed, hidden files are ignored.
+
+    Args:
+        folder: where to look.
+        leave_out: a folder that is not looked into, such as the one being written.
+
+    Raises:
+        BadArgument: there is no such folder, or no photograph in it.
+    """
+    if not folder.is_dir():
+        wrong = "is a file" if folder.exists() else "is not there"
+        raise BadArgument(folder, wrong, "give a folder of photographs")
+    photographs: list[Photograph] = []
+    unreachable: list[tuple[str, str]] = []
+    ignored: Counter[str] = Counter()
+
+    def blocked(error: OSError) -> None:
+        name = os.path.relpath(error.filename, folder)
+        unreachable.append((_writable(name), f"cannot be listed ({error.strerror})"))
+
+    barred = None if leave_out is None else leave_out.resolve()
+    for place, folders, files in os.walk(folder, onerror=blocked):
+        folders[:] = [name for name in folders if Path(place, name).resolve() != barred]
+        for name in files:
+            path = Path(place, name)
+            source = path.relative_to(folder).as_posix()
+            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+                ignored[path.suffix.lower()] += 1
+                continue
+            try:
+                source.encode()
+                status = path.stat()
+            except UnicodeEncodeError:
+                unreachable.append((_writable(source), "its name is not UTF-8; rename it"))
+            except OSError as error:
+                unreachable.append((source, f"cannot be read ({error.strerror})"))
+            else:
+                if not stat.S_ISREG(status.st_mode):
+                    ignored[path.suffix.lower()] += 1  # a pipe would block for ever
+                    continue
+                photographs.append(
+                    Photograph(source=source, size=status.st_size, mtime_ns=status.st_mtime_ns)
+                )
+    if not photographs and not unreachable:
+        others = f" among its {ignored.total()} files" if ignored else ""
+        raise BadArgument(
+            folder, f"holds no photograph{others}", f"photographs end in {', '.join(SUFFIXES)}"
+        )
+    return Listing(
+        photographs=tuple(sorted(photographs, key=lambda one: one.source)),
+        unreachable=tuple(sorted(unreachable)),
+        ignored=dict(sorted(ignored.items())),
+    )
+
+
+def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Image:
+    """Read a JPEG, PNG, WebP, BMP or TIFF file as people see it.
+
+    Turned upright as its EXIF data say; 16 bits scaled to 8 and rounded; CMYK, palettes and
+    grey converted; what is transparent lies over white. Embedded colour profiles are not
+    applied. Of several pictures in a file the first counts.
+
+    Args:
+        path: the file; its content decides what it is, not its name.
+        max_pixels: limit on width times height, checked before anything is decoded.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        BadImage: it is empty, cut off, damaged, larger than the limit, or no such picture.
+    """
+    try:
+        with path.open("rb") as file:
+            return _read(path, file, max_pixels)
+    except OSError as error:
+        raise BadImage(path, f"cannot be read ({error.strerror})", "check the file") from error
+
+
+def _read(path: Path, file: BinaryIO, max_pixels: int) -> Image:
+    reader = _reader(path, file.read(_HEAD_BYTES))
+    file.seek(0)
+    try:
+        # not Image.open: its own limit on pixels is global, and as warnings go, so is silence
+        picture = reader(file)
+    except Exception as error:  # damaged headers raise nearly anything
+        raise _damaged(path, error) from error
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise BadImage(
+            path,
+            f"is {width}x{height}, and {width * height:,} pixels are over the limit of "
+            f"{max_pixels:,}",
+            f"give --max-pixels {width * height} if it is meant to be this large",
+        )
+    try:
+        picture.load()
+        return _rgb(path, _upright(picture))
+    except BadImage:
+        raise
+    except Exception as error:  # and so do damaged pixels
+        raise _damaged(path, error) from error
+
+
+def _reader(path: Path, head: bytes) -> type[ImageFile]:
+    if not head:
+        raise BadImage(path, "is empty (0 bytes)", "replace the file")
+    if head.startswith(b"\xff\xd8\xff"):
+        return JpegImageFile
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PngImageFile
+    if head.startswith(b"RIFF") and head.endswith(b"WEBP"):
+        return WebPImageFile
+    if head.startswith(b"BM"):
+        return BmpImageFile
+    if head.startswith((b"II*\0", b"MM\0*")):
+        return TiffImageFile
+    raise BadImage(
+        path, "is not a JPEG, PNG, WebP, BMP or TIFF picture, whatever its name", "convert it"
+    )
+
+
+def _damaged(path: Path, error: Exception) -> BadImage:
+    words = (str(error).splitlines() or [""])[0] or type(error).__name__
+    return BadImage(path, f"is damaged or cut off ({words})", "replace the file")
+
+
+def _upright(picture: PIL.Image.Image) -> PIL.Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # damaged EXIF data say nothing; the pixels are sound
+        return picture
+
+
+def _rgb(path: Path, picture: PIL.Image.Image) -> Image:
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PNG"):
+        # PIL would clip at 255; 65535 / 255 = 257
+        grey = (np.asarray(picture).astype(np.uint32) + 128) // 257
+        return np.asarray(cv2.cvtColor(grey.astype(np.uint8), cv2.COLOR_GRAY2RGB))
+    if picture.mode in ("I", "F"):
+        raise BadImage(
+            path, "holds 32-bit samples of no known range", "save it with 8 or 16 bits a channel"
+        )
+    if picture.has_transparency_data:
+        white = PIL.Image.new("RGBA", picture.size, "white")
+        white.alpha_composite(picture.convert("RGBA"))
+        picture = white
+    return np.asarray(picture.convert("RGB"))
+
+
+def _writable(name: str) -> str:
+    # bytes of a name that are no text, as \xNN
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
