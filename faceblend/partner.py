@@ -73,11 +73,12 @@ def check(bank: FaceBank) -> None:
     for split in np.unique(bank.splits[bank.reals]):
         rows = bank.reals[bank.splits[bank.reals] == split]
         videos, subjects = bank.videos[rows], bank.subjects[rows]
-        where = bank.root if split < 0 else f"{bank.root}, split {_split_name(bank, rows[0])!r}"
+        first = int(rows[0])
+        where = bank.root if split < 0 else f"{bank.root}, split {_cell(bank, 'split', first)!r}"
         if len(np.unique(videos)) < 2:
             raise BadBank(
                 where,
-                f"all {len(rows)} real faces come from one video ({_video_name(bank, rows[0])!r})",
+                f"all {len(rows)} real faces are of one video ({_cell(bank, 'video', first)!r})",
                 "a partner needs a second video: add one, or extract with --group file",
             )
         if subjects.min() >= 0 and len(np.unique(subjects)) < 2:
@@ -98,9 +99,5 @@ def _smallest(values: Shaped[np.ndarray, " faces"], count: int) -> np.ndarray:
     return near[np.argsort(values[near], kind="stable")][:count]
 
 
-def _video_name(bank: FaceBank, row: int) -> str:
-    return str(bank.table["video"][int(row)].as_py())
-
-
-def _split_name(bank: FaceBank, row: int) -> str:
-    return str(bank.table["split"][int(row)].as_py())
+def _cell(bank: FaceBank, column: str, row: int) -> str:
+    return str(bank.table[column][row].as_py())

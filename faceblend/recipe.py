@@ -258,12 +258,12 @@ class Recipe:
 
 def preset_names() -> list[str]:
     """Names of the recipes that come with the library."""
-    folder = resources.files("faceblend") / "presets"
-    return sorted(
-        entry.name.removesuffix(".yaml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".yaml")
-    )
+    return sorted(path.stem for path in preset_path("bi").parent.glob("*.yaml"))
+
+
+def preset_path(name: str) -> Path:
+    """Where a preset's YAML file lies."""
+    return Path(str(resources.files("faceblend") / "presets" / f"{name}.yaml"))
 
 
 def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -297,7 +297,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(cls)
     try:
-        made = parser.instantiate_classes(parser.parse_object(dict(values)))
+        made = parser.instantiate(parser.parse_object(dict(values)))
     except (ArgumentError, TypeError, ValueError, KeyError) as error:
         words = " ".join(str(error).split())
         raise BadRecipe(where, words, "docs/recipes.md lists every field") from error
@@ -307,7 +307,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 def _read_yaml(name_or_path: str | Path) -> dict[str, Any]:
     name = str(name_or_path)
     if name in preset_names():
-        text = (resources.files("faceblend") / "presets" / f"{name}.yaml").read_text("utf-8")
+        text = preset_path(name).read_text("utf-8")
     else:
         try:
             text = Path(name_or_path).read_text("utf-8")

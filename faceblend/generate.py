@@ -1,0 +1,334 @@
+"""The job: the shards still missing, rendered and committed."""
+
+import os
+import pickle
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from faceblend import atomic, jobs, partner
+from faceblend.bank import FaceBank
+from faceblend.errors import BadArgument, BadImage, BadShard, FaceblendError, Rejected
+from faceblend.export import write_folder_shard
+from faceblend.recipe import Recipe
+from faceblend.sample import Sample, sample, versions
+from faceblend.store.folder import FOLDERS, FolderShard
+from faceblend.store.manifest import NAME, Layout, Manifest, Plan, Rejection, ShardEntry
+from faceblend.store.shard import write_shard
+
+_RECORD_BYTES = 4096  # record, landmarks and HDF5's own, generously
+_BLOCK_BYTES = 4096  # the least that a file takes on a disk
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedShard:
+    """A shard that could not be made; the same call tries it again."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateReport:
+    """What a call of :func:`generate` left behind."""
+
+    stored: int
+    """samples in the set"""
+    rejected: int
+    """sample numbers that have no sample; the manifest says why"""
+    made: int
+    """shards that this call made"""
+    kept: int
+    """shards that were there already"""
+    failed: tuple[FailedShard, ...]
+    """shards that are missing still"""
+    seconds: float
+    """time that this call took"""
+
+    def __str__(self) -> str:
+        text = f"{self.stored} samples stored, {self.rejected} rejected; {self.made} shards made"
+        if self.kept:
+            text += f", {self.kept} kept"
+        text += f" in {self.seconds:.1f} s"
+        for failed in self.failed:
+            text += f"\nfailed: {failed.name}: {failed.reason}"
+        return text
+
+
+def generate(
+    bank: FaceBank,
+    recipe: Recipe,
+    out: str | os.PathLike[str],
+    *,
+    count: int,
+    seed: int = 0,
+    workers: int = 1,
+    shard_size: int = 1000,
+    layout: Layout = "hdf5",
+    alpha: bool = False,
+    executor: Executor | None = None,
+) -> GenerateReport:
+    """Make the samples 0 to ``count - 1`` of a recipe and a seed, or those still missing.
+
+    The same call continues a set that was cut off, makes damaged or lost shards again, and
+    with a larger ``count`` adds to it. The finished folder is the same byte for byte
+    whatever the number of workers and however often it was cut off.
+
+    Args:
+        bank: the real faces.
+        recipe: what may be drawn.
+        out: folder of the set; new, empty, or a set of the same arguments.
+        count: sample numbers; those whose mask stays degenerate or whose crop cannot be read
+            are recorded as rejected, so fewer samples may be stored.
+        seed: 0 to 2**64 - 1.
+        workers: processes.
+        shard_size: sample numbers a shard.
+        layout: ``hdf5``, one file a shard, or ``folder``, the classic folders of PNGs.
+        alpha: store every sample's alpha too; twice the size. Not for ``folder``.
+        executor: any ``concurrent.futures.Executor`` instead of ``workers`` processes.
+
+    Raises:
+        BadArgument: a value is out of range, ``out`` holds other files or a set of other
+            arguments, another process is writing it, or the disk is too small.
+        BadBank: a face could find no partner.
+        BadRecipe: the recipe's window leaves the bank's crops.
+        BadShard: the manifest in ``out`` is damaged.
+    """
+    started = time.monotonic()
+    _check_numbers(count, seed, shard_size, layout, alpha)
+    partner.check(bank)
+    recipe.check_fits(bank.crop_size)
+    folder = Path(out).resolve()
+    plan = Plan(
+        layout=layout,
+        recipe=recipe.to_dict(),
+        seed=seed,
+        shard_size=shard_size,
+        image_size=recipe.crop.size,
+        bank=bank.fingerprint,
+        alpha=alpha,
+        versions=dict(versions()),
+    )
+    with _alone_in(folder):
+        manifest = _resumed(folder, plan, count)
+        _check_space(folder, manifest)
+        manifest.save(folder)
+        kept = len(manifest.shards)
+        manifest, failed = _run(bank, recipe, folder, manifest, workers, executor)
+        _remove_temporary(folder)  # of workers that were killed
+    return GenerateReport(
+        stored=manifest.stored,
+        rejected=manifest.rejected,
+        made=len(manifest.shards) - kept,
+        kept=kept,
+        failed=tuple(failed),
+        seconds=time.monotonic() - started,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shards:
+    """Makes one shard of a set, given its first sample number; travels to the workers."""
+
+    bank: FaceBank
+    recipe: Recipe
+    folder: Path
+    plan: Plan
+    count: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, (pickle.dumps(vars(self)),)
+
+    def __call__(self, first: int) -> ShardEntry:
+        room = min(self.plan.shard_size, self.count - first)
+        name = self.plan.shard_name(first)
+        rejected: list[Rejection] = []
+        samples = self._samples(range(first, first + room), rejected)
+        if self.plan.layout == "hdf5":
+            written = write_shard(self.folder / name, samples, self.plan, room)
+        else:
+            written = write_folder_shard(self.folder, name, samples)
+        return ShardEntry(
+            name=name, first=first, count=room, rejected=tuple(rejected), **vars(written)
+        )
+
+    def _samples(self, indices: range, rejected: list[Rejection]) -> Iterator[Sample]:
+        for index in indices:
+            try:
+                yield sample(self.bank, self.recipe, self.plan.seed, index)
+            except (Rejected, BadImage) as error:
+                rejected.append(Rejection(index=index, reason=self._reason(error)))
+
+    def _reason(self, error: FaceblendError) -> str:
+        # a rejection's place is the sample, and no path of this machine enters the manifest
+        if isinstance(error, Rejected):
+            return error.reason
+        place = Path(error.where)
+        if place.is_relative_to(self.bank.root):
+            place = place.relative_to(self.bank.root)
+        return f"{place.as_posix()}: {error.reason}"
+
+
+@lru_cache(maxsize=1)  # each worker opens the bank once, not once a shard
+def _arrived(data: bytes) -> _Shards:
+    return _Shards(**pickle.loads(data))  # noqa: S301 - written by __reduce__ above
+
+
+def _run(
+    bank: FaceBank,
+    recipe: Recipe,
+    folder: Path,
+    manifest: Manifest,
+    workers: int,
+    executor: Executor | None,
+) -> tuple[Manifest, list[FailedShard]]:
+    plan = manifest.plan
+    failed: list[FailedShard] = []
+    work = _Shards(bank=bank, recipe=recipe, folder=folder, plan=plan, count=manifest.count)
+    kept = sum(entry.count for entry in manifest.shards)
+    with jobs.progress("generate", total=manifest.count, unit="samples", kept=kept) as progress:
+        for outcome in jobs.run(manifest.missing(), work, workers=workers, executor=executor):
+            name = plan.shard_name(outcome.task)
+            if outcome.result is None:
+                failed.append(FailedShard(name=name, reason=str(outcome.error)))
+                progress.warn(f"{name}: {outcome.error}")
+            else:
+                manifest = manifest.listing(outcome.result)
+                manifest.save(folder)
+            progress.advance(manifest.length(outcome.task))
+    return manifest, sorted(failed, key=lambda shard: shard.name)
+
+
+def _check_numbers(count: int, seed: int, shard_size: int, layout: str, alpha: bool) -> None:
+    if not 1 <= count < 2**63:
+        raise BadArgument("count", f"is {count}", "give 1 or more samples")
+    if not 0 <= seed < 2**64:
+        raise BadArgument("seed", f"is {seed}", "give a number from 0 to 2**64 - 1")
+    if shard_size < 1:
+        raise BadArgument("shard size", f"is {shard_size}", "give 1 or more samples a shard")
+    if alpha and layout == "folder":
+        raise BadArgument(
+            "alpha", "has no place in the folder layout", "leave it out, or use the hdf5 layout"
+        )
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make the folder and keep other runs out of it while the block lasts."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadArgument(
+            folder, f"cannot be made ({error.strerror})", "give a folder that can be written"
+        ) from error
+    if sys.platform == "win32":
+        yield  # there is no lock on a folder; two runs would redo each other's shards
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadArgument(
+                folder, "is being written by another run", "wait for it, or give another folder"
+            ) from None
+        except OSError:
+            pass  # some network disks lock no folders; two runs would redo each other's shards
+        yield
+    finally:
+        os.close(handle)
+
+
+def _resumed(folder: Path, plan: Plan, count: int) -> Manifest:
+    """The manifest to continue: what is committed, intact and of the same plan."""
+    _remove_temporary(folder)
+    if not (folder / NAME).exists():
+        strangers = sorted(path.name for path in folder.iterdir())
+        if strangers:
+            raise BadArgument(
+                folder,
+                f"holds other files ({', '.join(strangers[:3])}) and no {NAME}",
+                "give a new or empty folder",
+            )
+        return Manifest(plan=plan, count=count, shards=())
+    before = Manifest.load(folder)
+    differing = _differences(before.plan.to_dict(), plan.to_dict())
+    if differing:
+        raise BadArgument(
+            folder,
+            f"holds a set made otherwise: {'; '.join(differing)}",
+            "give the same values to continue it, or another folder for a new set",
+        )
+    if count < before.count:
+        raise BadArgument(
+            folder,
+            f"holds a set of {before.count} samples, and {count} are asked for",
+            f"give {before.count} or more, or another folder",
+        )
+    grown = replace(before, count=count)
+    intact = [
+        entry
+        for entry in before.shards
+        if entry.count == grown.length(entry.first) and _is_there(folder, plan, entry)
+    ]
+    return replace(grown, shards=tuple(intact))
+
+
+def _remove_temporary(folder: Path) -> None:
+    # nobody writes them now: this run is alone in the folder, and its workers are not at it
+    for place in (folder, *(folder / name for name in FOLDERS)):
+        for path in place.glob(f".*{atomic.TEMPORARY}"):
+            path.unlink(missing_ok=True)
+
+
+def _is_there(folder: Path, plan: Plan, entry: ShardEntry) -> bool:
+    try:
+        if plan.layout == "folder":
+            return FolderShard(folder, entry, plan).size_on_disk() == entry.bytes
+        return (folder / entry.name).stat().st_size == entry.bytes
+    except (BadShard, OSError):
+        return False  # missing or unreadable: it is made again
+
+
+def _differences(there: Any, here: Any, name: str = "") -> list[str]:
+    """``name is A there and B here`` for every value that is not the same."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        inside = [key for key in here if key in there] + sorted(there.keys() ^ here.keys())
+        return [
+            words
+            for key in inside
+            for words in _differences(
+                there.get(key, "absent"), here.get(key, "absent"), f"{name}.{key}".lstrip(".")
+            )
+        ]
+    return [] if there == here else [f"{name} is {there!r} there and {here!r} here"]
+
+
+def _check_space(folder: Path, manifest: Manifest) -> None:
+    plan = manifest.plan
+    missing = manifest.count - sum(entry.count for entry in manifest.shards)
+    if plan.layout == "hdf5":
+        sample_bytes = plan.image_size**2 * (8 if plan.alpha else 4) + _RECORD_BYTES
+    else:
+        sample_bytes = 2 * _BLOCK_BYTES  # a PNG's size is not known before it is made
+    needed = missing * sample_bytes
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise BadArgument(
+            folder,
+            f"needs at least {_gib(needed)} for {missing} samples, and {_gib(free)} are free",
+            "make space, ask for fewer samples, or give a folder on another disk",
+        )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
