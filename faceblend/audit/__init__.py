@@ -1,0 +1,1 @@
+"""Look, don't trust: what a finished set really holds."""

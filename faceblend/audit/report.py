@@ -1,0 +1,189 @@
+"""Contact sheet and histograms: what a set looks like and what was drawn for it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from faceblend import atomic
+from faceblend.errors import BadShard
+from faceblend.face import Image, Xray
+from faceblend.sample import Sample
+from faceblend.store import BlendSet
+
+_XRAY_COLOR = (255, 40, 40)
+_CAPTION = 16  # px under each sample
+_GAP = 4  # px between samples
+
+_LABELS = {
+    "fake.mask.kind": "mask",
+    "fake.color": "colour transfer",
+    "fake.mask.soften": "edge",
+    "fake.mask.width": "width of the edge, share",
+    "fake.mask.erode": "erosion, px",
+    "fake.mask.dilate": "dilation, px",
+    "working_size": "working size, px",
+    "resample.size": "resampled to, px",
+    "resample.down": "resampled by",
+    "jpeg": "JPEG quality",
+    "flip_horizontal": "mirrored",
+    "attempt": "redraws",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """Where the pictures of an inspected set are."""
+
+    contact_sheet: Path
+    histograms: Path
+    samples: int
+    """Samples in the set; the histograms count them all."""
+
+
+def inspect(
+    path: str | Path, out: str | Path | None = None, *, count: int = 24, panel: int = 160
+) -> Inspection:
+    """Draw a contact sheet and the histograms of a set.
+
+    Args:
+        path: folder of the set.
+        out: folder for the two PNGs; ``inspect`` inside the set if not given.
+        count: samples on the sheet, spread evenly over the set.
+        panel: side of each of the three pictures of a sample, px.
+
+    Raises:
+        BadShard: the set cannot be read, or is empty.
+    """
+    folder = Path(out) if out is not None else Path(path) / "inspect"
+    with BlendSet(path) as made:
+        if not len(made):
+            raise BadShard(path, "holds no sample", "generate some first")
+        chosen = np.unique(np.linspace(0, len(made) - 1, min(count, len(made))).astype(int))
+        sheet = contact_sheet([made[int(i)] for i in chosen], panel=panel)
+        figure = histograms(made.records())
+        total = len(made)
+    sheet_path, figure_path = folder / "contact-sheet.png", folder / "histograms.png"
+    atomic.write_bytes(sheet_path, _png(sheet))
+    with atomic.replacing(figure_path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+    return Inspection(contact_sheet=sheet_path, histograms=figure_path, samples=total)
+
+
+def overlay(image: Image, xray: Xray) -> Image:
+    """Paint an X-ray over its picture in red.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        xray: (H, W) float32 in [0, 1].
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    weight = np.float32(0.75) * xray[..., None]
+    mixed = image * (1 - weight) + np.array(_XRAY_COLOR, np.float32) * weight
+    return np.asarray(np.rint(mixed).astype(np.uint8))
+
+
+def contact_sheet(
+    samples: Sequence[Sample], *, panel: int = 160, columns: int = 3
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Lay samples out as image, X-ray and overlay, with what was drawn underneath.
+
+    Args:
+        samples: what to show.
+        panel: side of each picture, px.
+        columns: samples in a row.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    rows = -(-len(samples) // columns)
+    width, height = 3 * panel + _GAP, panel + _CAPTION + _GAP
+    canvas = Pillow.new("RGB", (columns * width - _GAP, rows * height - _GAP), "white")
+    pen = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(size=max(9, panel // 14))
+    for place, shown in enumerate(samples):
+        left, top = place % columns * width, place // columns * height
+        mask = np.repeat(shown.xray_u8[..., None], 3, axis=2)
+        panels = (shown.image, mask, overlay(shown.image, shown.xray))
+        small = [cv2.resize(p, (panel, panel), interpolation=cv2.INTER_AREA) for p in panels]
+        canvas.paste(Pillow.fromarray(np.concatenate(small, axis=1)), (left, top))
+        pen.text((left + 2, top + panel + 1), _caption(shown), fill="black", font=font)
+    return np.asarray(canvas)
+
+
+def histograms(records: Iterable[str]) -> Figure:
+    """Show how often each drawn number and name occurs, one panel each.
+
+    Args:
+        records: the samples' records.
+    """
+    values: dict[str, list[Any]] = {name: [] for name in _LABELS}
+    labels: Counter[str] = Counter()
+    lent: Counter[str] = Counter()
+    for record in records:
+        content = json.loads(record)
+        labels["fake" if content["draw"]["fake"] else "real"] += 1
+        if content["foreground"] is not None:
+            lent[content["foreground"]] += 1
+        for name in _LABELS:
+            value = content["attempt"] if name == "attempt" else _dig(content["draw"], name)
+            if value is not None:
+                values[name].append(value)
+    figure = Figure(figsize=(14, 10), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(4, 4).ravel()
+    _bars(axes[0], labels, "class")
+    _bars(axes[1], Counter(lent.values()), "times a face lent itself")
+    for axis, (name, label) in zip(axes[2:], _LABELS.items(), strict=False):
+        _distribution(axis, values[name], label)
+    for axis in axes[2 + len(_LABELS) :]:
+        axis.remove()
+    return figure
+
+
+def _distribution(axis: Any, values: list[Any], label: str) -> None:
+    if values and isinstance(values[0], int | float) and not isinstance(values[0], bool):
+        axis.hist(values, bins=min(32, len(set(values))), color="#3b6ea5")
+        axis.set_title(f"{label} (n={len(values)})", fontsize=9)
+    else:
+        _bars(axis, Counter(str(value) for value in values), f"{label} (n={len(values)})")
+    axis.tick_params(labelsize=8)
+
+
+def _bars(axis: Any, counts: Counter[Any], label: str) -> None:
+    names = sorted(counts)
+    axis.bar([str(name) for name in names], [counts[name] for name in names], color="#3b6ea5")
+    axis.set_title(label, fontsize=9)
+    axis.tick_params(labelsize=8)
+
+
+def _dig(values: Any, dotted: str) -> Any:
+    for name in dotted.split("."):
+        values = None if values is None else values[name]
+    return values
+
+
+def _caption(shown: Sample) -> str:
+    fake = json.loads(shown.record)["draw"]["fake"]
+    if fake is None:
+        return f"{shown.index} real"
+    return f"{shown.index} fake: {fake['mask']['kind']}, {fake['mask']['soften']}, {fake['color']}"
+
+
+def _png(image: Image) -> bytes:
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise RuntimeError(f"OpenCV could not encode a picture of shape {image.shape} as PNG")
+    return bytes(data)

@@ -1,0 +1,425 @@
+"""``faceblend ...``: every job as a command.
+
+Exit status: 0 done; 1 finished with recorded failures under --strict, or a set that does not
+verify; 2 bad arguments or input, said in one line on stderr (--debug shows where).
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any, Literal, NoReturn, get_args, get_origin
+
+import docstring_parser
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from faceblend import __version__, atomic
+from faceblend.bank import FaceBank
+from faceblend.errors import BadArgument, FaceblendError
+from faceblend.recipe import Recipe, load_recipe, preset_names
+
+DONE, FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_MODEL_NOTE = (
+    "The 68-point model was trained on iBUG 300-W, whose licence excludes commercial use: "
+    "bring other landmarks (FaceBank.from_landmarks_json) where that matters."
+)
+
+
+def extract(
+    source: Path,
+    out: Path,
+    group: str = "folder",
+    subject: str | None = None,
+    faces: Literal["largest", "all"] = "largest",
+    min_face: int = 40,
+    landmark_model: Path | None = None,
+    crop_size: int = 317,
+    crop_format: Literal["png", "jpg"] = "png",
+    max_pixels: int = 128_000_000,
+    workers: int | None = None,
+    strict: bool = False,
+) -> int:
+    """Find the faces in a folder of photographs and make a bank of them.
+
+    Args:
+        source: folder of photographs, searched with its subfolders
+        out: folder of the bank; a run that was cut off continues there
+        group: what a "video" is, whose faces never lend to each other: folder, file, or a
+            regular expression whose first group names it in the path
+        subject: who is shown, where paths tell: folder, file or a regular expression
+        faces: the largest face of each photograph, or all of them
+        min_face: least size of a face, px on the photograph; smaller ones are recorded
+        landmark_model: dlib's 68-point model; else FACEBLEND_LANDMARK_MODEL, else the package
+            face_recognition_models
+        crop_size: side of the crops, px
+        crop_format: png is lossless; jpg (quality 95, 4:4:4) is read five times as fast
+        max_pixels: photographs with more pixels are refused before they are decoded
+        workers: processes; every core if not given
+        strict: exit with 1 if any photograph was refused
+    """
+    from faceblend.ingest.detect import DlibHog
+    from faceblend.ingest.extract import extract as run
+
+    report = run(
+        source,
+        out,
+        group=group,
+        subject=subject,
+        detector=DlibHog(landmark_model),
+        faces=faces,
+        min_face=min_face,
+        crop_size=crop_size,
+        crop_format=crop_format,
+        max_pixels=max_pixels,
+        workers=_cores(workers),
+    )
+    print(report)
+    return FAILURES if strict and report.errors else DONE
+
+
+def landmarks(
+    images: Path,
+    out: Path,
+    min_face: int = 40,
+    landmark_model: Path | None = None,
+    max_pixels: int = 128_000_000,
+    workers: int | None = None,
+    strict: bool = False,
+) -> int:
+    """Write the classic landmark file of pictures as they are: {"000_0000.png": [[x, y], ...]}.
+
+    Args:
+        images: folder of pictures, searched with its subfolders
+        out: the JSON file; a run that was cut off continues
+        min_face: least size of a face, px; smaller ones are recorded
+        landmark_model: dlib's 68-point model; else FACEBLEND_LANDMARK_MODEL, else the package
+            face_recognition_models
+        max_pixels: pictures with more pixels are refused before they are decoded
+        workers: processes; every core if not given
+        strict: exit with 1 if any picture was refused
+    """
+    from faceblend.ingest.detect import DlibHog
+    from faceblend.ingest.extract import landmarks as run
+
+    report = run(
+        images,
+        out,
+        detector=DlibHog(landmark_model),
+        min_face=min_face,
+        max_pixels=max_pixels,
+        workers=_cores(workers),
+    )
+    print(report)
+    return FAILURES if strict and report.errors else DONE
+
+
+def generate(
+    bank: Path,
+    out: Path,
+    recipe: Recipe,
+    count: int = 1000,
+    seed: int = 0,
+    workers: int | None = None,
+    shard_size: int = 1000,
+    format: Literal["hdf5", "folder"] = "hdf5",
+    alpha: bool = False,
+    crops: Path | None = None,
+    dry_run: bool = False,
+    strict: bool = False,
+) -> int:
+    """Blend the faces of a bank into a set of samples; continue one that was cut off.
+
+    Args:
+        bank: folder of the bank, or a classic landmark file (see --crops)
+        out: folder of the set; the same command again makes only what is missing
+        recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields, such as
+            --recipe.partner.candidates 5000 (docs/recipes.md lists them, --dry-run shows all)
+        count: samples, reals and fakes together
+        seed: 0 to 2**64 - 1; another seed makes another set
+        workers: processes; every core if not given. The set does not depend on it
+        shard_size: samples a shard
+        format: HDF5 shards, or the classic folders true/ fake/ mask/ of PNGs
+        alpha: keep the alpha of every sample, float32, which doubles the set
+        crops: folder that the keys of a landmark file start from; its own if not given
+        dry_run: print the resolved recipe and stop
+        strict: exit with 1 if any sample was rejected or any shard failed
+    """
+    if dry_run:
+        print(yaml.safe_dump(recipe.to_dict(), sort_keys=False), end="")
+        return DONE
+    from faceblend.generate import generate as run
+
+    report = run(
+        _open_bank(bank, crops),
+        recipe,
+        out,
+        count=count,
+        seed=seed,
+        workers=_cores(workers),
+        shard_size=shard_size,
+        layout=format,
+        alpha=alpha,
+    )
+    print(report)
+    if report.failed:
+        return FAILURES
+    return FAILURES if strict and report.rejected else DONE
+
+
+def verify(
+    set: Path, bank: Path | None = None, replays: int = 20, crops: Path | None = None
+) -> int:
+    """Check a set against its manifest: checksums, structure, labels, targets, records.
+
+    Args:
+        set: folder of the set
+        bank: the bank it was made from; samples are then made again and compared
+        replays: samples to make again, spread over the set
+        crops: folder that the keys of a landmark file start from; its own if not given
+    """
+    from faceblend.store import verify as run
+
+    report = run(
+        set,
+        bank=None if bank is None else _open_bank(bank, crops),
+        replays=0 if bank is None else replays,
+    )
+    for problem in report.problems:
+        print(f"{problem.where}: {problem.what}", file=sys.stderr)
+    print(report)
+    return FAILURES if report.problems else DONE
+
+
+def inspect(set: Path, out: Path | None = None, count: int = 24, panel: int = 160) -> int:
+    """Draw a contact sheet (image, X-ray, overlay) and histograms of what was drawn.
+
+    Args:
+        set: folder of the set
+        out: folder for the pictures; "inspect" inside the set if not given
+        count: samples on the sheet
+        panel: side of each picture on the sheet, px
+    """
+    from faceblend.audit.report import inspect as run
+
+    shown = run(set, out, count=count, panel=panel)
+    print(f"{shown.contact_sheet}\n{shown.histograms}")
+    return DONE
+
+
+def demo(out: Path = Path("demo"), workers: int | None = None) -> int:
+    """Go the whole way on two public-domain people: photographs, bank, set, report.
+
+    Args:
+        out: folder for everything that is made
+        workers: processes; every core if not given
+    """
+    from faceblend.demo import demo as run
+
+    run(out, workers=_cores(workers))
+    return DONE
+
+
+def bench_generate(
+    bank: Path,
+    recipe: Recipe,
+    count: int = 200,
+    rounds: int = 5,
+    mixed: bool = False,
+    crops: Path | None = None,
+    json: Path | None = None,
+) -> int:
+    """Time the generator on one core, and each of its steps; nothing is stored.
+
+    Args:
+        bank: folder of the bank, or a classic landmark file (see --crops)
+        recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
+        count: samples a round
+        rounds: timed rounds, after one that is not counted
+        mixed: reals and fakes in the recipe's shares, instead of fakes only
+        crops: folder that the keys of a landmark file start from; its own if not given
+        json: file for the figures
+    """
+    from faceblend.bench import bench_generate as run
+
+    result = run(_open_bank(bank, crops), recipe, count=count, rounds=rounds, fakes_only=not mixed)
+    kind = "samples" if mixed else "fakes"
+    table = Table("step", f"ms a {kind[:-1]}", title=f"{recipe.name}, one core")
+    for name, spent in result.step_ms.items():
+        table.add_row(name, f"{spent:.3f}")
+    Console().print(table)
+    rates = ", ".join(f"{rate:.0f}" for rate in sorted(result.rounds))
+    print(f"{result.samples_per_second:.0f} {kind} a second (median of {rates})")
+    print(", ".join(f"{name} {value}" for name, value in result.machine.items()))
+    if json is not None:
+        atomic.write_json(json, result.to_dict())
+    return DONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Command:
+    function: Callable[..., int]
+    first: str | None = None  # the argument that needs no option name
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    summary: str
+    commands: Mapping[str, _Command]
+
+
+_Entry = _Command | _Group
+
+COMMANDS: dict[str, _Entry] = {
+    "demo": _Command(function=demo),
+    "extract": _Command(function=extract, first="source", note=_MODEL_NOTE),
+    "landmarks": _Command(function=landmarks, first="images", note=_MODEL_NOTE),
+    "generate": _Command(function=generate, first="bank"),
+    "verify": _Command(function=verify, first="set"),
+    "inspect": _Command(function=inspect, first="set"),
+    "bench": _Group(
+        summary="Time a part of the library.",
+        commands={"generate": _Command(function=bench_generate, first="bank")},
+    ),
+}
+"""Every command by its name."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; ``--help`` of each command tells units and defaults."""
+    parser = _Parser(prog="faceblend", description="Training data for face-forgery detectors.")
+    parser.add_argument("--version", action="version", version=f"faceblend {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show where an error came from")
+    _add_commands(parser, COMMANDS)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        words, overrides = _split_overrides(words)
+        values = vars(build_parser().parse_args(words))
+        del values["debug"]
+        function = values.pop("function")
+        if "recipe" in values:
+            values["recipe"] = load_recipe(values["recipe"], overrides)
+        elif overrides:
+            raise BadArgument(f"--recipe.{next(iter(overrides))}", "has no use here", "drop it")
+        status: int = function(**values)
+        return status
+    except FaceblendError as error:
+        if debug:
+            raise
+        words_of = " ".join(str(error).removeprefix("faceblend: ").split())
+        print(f"faceblend: {words_of}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("faceblend: stopped; the same command continues", file=sys.stderr)
+        return INTERRUPTED
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadArgument(self.prog, message, f"see {self.prog} --help")
+
+
+def _add_commands(parser: argparse.ArgumentParser, table: Mapping[str, _Entry]) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    for name, entry in table.items():
+        if isinstance(entry, _Group):
+            group = commands.add_parser(name, help=entry.summary, description=entry.summary)
+            _add_commands(group, entry.commands)
+            continue
+        documented = docstring_parser.parse(entry.function.__doc__ or "")
+        command = commands.add_parser(
+            name,
+            help=documented.short_description,
+            description=documented.short_description,
+            epilog=entry.note,
+        )
+        command.set_defaults(function=entry.function)
+        helps = {shown.arg_name: shown.description or "" for shown in documented.params}
+        for parameter in signature(entry.function).parameters.values():
+            _add_argument(command, parameter, helps[parameter.name], parameter.name == entry.first)
+
+
+def _add_argument(
+    command: argparse.ArgumentParser, parameter: Parameter, words: str, positional: bool
+) -> None:
+    words = words.replace("%", "%%")
+    kind, default = parameter.annotation, parameter.default
+    option = "--" + parameter.name.replace("_", "-")
+    required = default is Parameter.empty
+    if not required and default not in (None, False):
+        words += f" (default: {default})"
+    if positional:
+        command.add_argument(parameter.name, type=kind, help=words)
+    elif kind is bool:
+        command.add_argument(option, action="store_true", help=words)
+    elif get_origin(kind) is Literal:
+        command.add_argument(option, choices=get_args(kind), default=default, help=words)
+    elif kind is Recipe:
+        choices = "|".join(preset_names())
+        words += " (default: bi)"
+        command.add_argument(option, metavar=f"{choices}|FILE", default="bi", help=words)
+    else:
+        # of T | None, T
+        kind = next(part for part in (*get_args(kind), kind) if part is not type(None))
+        command.add_argument(
+            option,
+            type=kind,
+            required=required,
+            default=None if required else default,
+            help=words,
+            metavar={Path: "PATH", int: "N", str: "TEXT"}[kind],
+        )
+
+
+def _split_overrides(words: list[str]) -> tuple[list[str], dict[str, Any]]:
+    # --recipe.FIELD VALUE and --recipe.FIELD=VALUE, apart from the other words
+    rest: list[str] = []
+    overrides: dict[str, Any] = {}
+    queue = iter(words)
+    for word in queue:
+        if not word.startswith("--recipe."):
+            rest.append(word)
+            continue
+        field, equals, value = word.removeprefix("--recipe.").partition("=")
+        if not equals:
+            following = next(queue, None)
+            if following is None:
+                raise BadArgument(word, "has no value", "give one after it, as YAML")
+            value = following
+        try:
+            overrides[field] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise BadArgument(word, f"{value!r} is not YAML", "for a range: [low, high]") from None
+    return rest, overrides
+
+
+def _open_bank(path: Path, crops: Path | None) -> FaceBank:
+    if path.suffix == ".json":
+        return FaceBank.from_landmarks_json(path, crops if crops is not None else path.parent)
+    if crops is not None:
+        raise BadArgument("--crops", "goes with a landmark file", f"{path} is a folder: drop it")
+    return FaceBank.open(path)
+
+
+def _cores(workers: int | None) -> int:
+    if workers is None:
+        # what a container or a batch system allows, where the system tells
+        usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+        return len(usable(0))
+    if workers < 1:
+        raise BadArgument("--workers", f"is {workers}", "give 1 or more")
+    return workers
