@@ -1,0 +1,115 @@
+"""Alignment against scikit-image, bending against triangles solved one by one."""
+
+import numpy as np
+import pytest
+from skimage.transform import estimate_transform
+
+from faceblend.face import Face
+from faceblend.ops import warp
+
+
+def test_similarity_agrees_with_scikit_image(faces: list[Face]) -> None:
+    source, target = faces[0].landmarks, faces[4].landmarks * np.float32(1.3) + np.float32(7)
+    expected = estimate_transform("similarity", source.astype(float), target.astype(float))
+    np.testing.assert_allclose(warp.similarity(source, target), expected.params[:2], atol=1e-4)
+
+
+def test_affine_leaves_the_least_squares(faces: list[Face]) -> None:
+    source, target = faces[0].landmarks, faces[4].landmarks * np.float32(1.3) + np.float32(7)
+    points = np.column_stack([source, np.ones(68)])
+    fitted = warp.affine(source, target)
+    # at the minimum the residuals are orthogonal to what the map can change
+    np.testing.assert_allclose(points.T @ (points @ fitted.T - target), 0, atol=0.5)
+
+
+def test_similarity_never_mirrors_a_face(faces: list[Face]) -> None:
+    mirrored = faces[0].landmarks * np.array([-1, 1], np.float32)
+    assert np.linalg.det(warp.similarity(faces[0].landmarks, mirrored)[:, :2]) >= 0
+
+
+def test_points_that_fix_no_map_are_refused() -> None:
+    same = np.ones((68, 2), np.float32)
+    with pytest.raises(ValueError, match="coincide"):
+        warp.similarity(same, same)
+    line = np.repeat(np.arange(68, dtype=np.float32)[:, None], 2, axis=1)
+    with pytest.raises(ValueError, match="one line"):
+        warp.affine(line, line)
+
+
+def test_then_does_the_first_map_first() -> None:
+    double = np.array([[2, 0, 0], [0, 2, 0]], np.float64)
+    shift = np.array([[1, 0, 5], [0, 1, 0]], np.float64)
+    np.testing.assert_array_equal(warp.then(double, shift) @ [1, 1, 1], [7, 2])
+    np.testing.assert_array_equal(warp.then(shift, double) @ [1, 1, 1], [12, 2])
+
+
+def test_scaling_keeps_the_picture_between_the_same_borders() -> None:
+    matrix = warp.scaling(317, 200)
+    np.testing.assert_allclose(matrix @ [-0.5, -0.5, 1], [-0.5, -0.5], atol=1e-12)
+    np.testing.assert_allclose(matrix @ [316.5, 316.5, 1], [199.5, 199.5], atol=1e-12)
+
+
+def test_place_moves_content_by_the_matrix_into_the_box() -> None:
+    image = np.zeros((40, 40, 3), np.uint8)
+    image[10, 20] = 255
+    shift = np.array([[1, 0, 3], [0, 1, -4]], np.float64)
+    placed = warp.place(image, shift, (slice(2, 30), slice(5, 38)))
+    assert placed.shape == (28, 33, 3)
+    y, x = np.unravel_index(placed[..., 0].argmax(), placed.shape[:2])
+    assert (x + 5, y + 2) == (23, 6)
+
+
+def triangle_by_triangle(offsets: np.ndarray, size: int) -> np.ndarray:
+    """The piecewise-affine map, one pixel and one barycentric system at a time."""
+    rows, columns = offsets.shape[:2]
+    y_of, x_of = np.linspace(0, size - 1, rows), np.linspace(0, size - 1, columns)
+    field = np.empty((2, size, size))
+    for y in range(size):
+        for x in range(size):
+            i = min(np.searchsorted(y_of, y, side="right") - 1, rows - 2)
+            j = min(np.searchsorted(x_of, x, side="right") - 1, columns - 2)
+            u = (x - x_of[j]) / (x_of[j + 1] - x_of[j])
+            v = (y - y_of[i]) / (y_of[i + 1] - y_of[i])
+            third = (i, j + 1) if u >= v else (i + 1, j)
+            corners = [(i, j), (i + 1, j + 1), third]
+            system = np.array([[x_of[b], y_of[a], 1] for a, b in corners]).T
+            weights = np.linalg.solve(system, [x, y, 1])
+            for axis in (0, 1):
+                base = (x_of, y_of)[axis]
+                values = [base[(b, a)[axis]] + offsets[a, b, axis] * size for a, b in corners]
+                field[axis, y, x] = weights @ values
+    return field
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2, 2), (2, 4), (4, 4), (3, 2)])
+def test_piecewise_is_affine_in_every_triangle(rows: int, columns: int) -> None:
+    offsets = np.random.default_rng(0).normal(0, 0.1, (rows, columns, 2)).astype(np.float32)
+    np.testing.assert_allclose(
+        warp.piecewise(offsets, 25), triangle_by_triangle(offsets, 25), atol=1e-4
+    )
+
+
+def test_bending_by_nothing_changes_nothing() -> None:
+    shape = np.zeros((50, 50), bool)
+    shape[10:30, 20:44] = True
+    still = warp.piecewise(np.zeros((4, 4, 2), np.float32), 50)
+    np.testing.assert_array_equal(warp.bend(shape, still), shape)
+
+
+def test_a_positive_dx_reads_from_the_right_so_the_mask_moves_left() -> None:
+    shape = np.zeros((50, 50), bool)
+    shape[10:30, 20:30] = True
+    offsets = np.zeros((2, 2, 2), np.float32)
+    offsets[..., 0] = 5 / 50
+    moved = warp.bend(shape, warp.piecewise(offsets, 50))
+    assert np.flatnonzero(moved.any(axis=0)).tolist() == list(range(15, 25))
+    assert np.flatnonzero(moved.any(axis=1)).tolist() == list(range(10, 30))
+
+
+def test_beyond_the_picture_a_bent_mask_is_empty() -> None:
+    full = np.ones((50, 50), bool)
+    offsets = np.zeros((2, 2, 2), np.float32)
+    offsets[..., 1] = 0.5
+    moved = warp.bend(full, warp.piecewise(offsets, 50))
+    assert moved[:20].all()
+    assert not moved[30:].any()
