@@ -22,6 +22,7 @@ from faceblend.sample import Sample
 from faceblend.store import BlendSet
 
 _XRAY_COLOR = (255, 40, 40)
+_BAR_COLOR = "#3b6ea5"
 _CAPTION = 16  # px under each sample
 _GAP = 4  # px between samples
 
@@ -112,7 +113,7 @@ def contact_sheet(
     width, height = 3 * panel + _GAP, panel + _CAPTION + _GAP
     canvas = Pillow.new("RGB", (columns * width - _GAP, rows * height - _GAP), "white")
     pen = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=max(9, panel // 14))
+    font = ImageFont.load_default(size=11)
     for place, shown in enumerate(samples):
         left, top = place % columns * width, place // columns * height
         mask = np.repeat(shown.xray_u8[..., None], 3, axis=2)
@@ -145,7 +146,7 @@ def histograms(records: Iterable[str]) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.subplots(4, 4).ravel()
     _bars(axes[0], labels, "class")
-    _bars(axes[1], Counter(lent.values()), "times a face lent itself")
+    _distribution(axes[1], list(lent.values()), "times a face lent itself")
     for axis, (name, label) in zip(axes[2:], _LABELS.items(), strict=False):
         _distribution(axis, values[name], label)
     for axis in axes[2 + len(_LABELS) :]:
@@ -155,16 +156,25 @@ def histograms(records: Iterable[str]) -> Figure:
 
 def _distribution(axis: Any, values: list[Any], label: str) -> None:
     if values and isinstance(values[0], int | float) and not isinstance(values[0], bool):
-        axis.hist(values, bins=min(32, len(set(values))), color="#3b6ea5")
+        axis.hist(values, bins=_bins(values), color=_BAR_COLOR)
         axis.set_title(f"{label} (n={len(values)})", fontsize=9)
     else:
         _bars(axis, Counter(str(value) for value in values), f"{label} (n={len(values)})")
     axis.tick_params(labelsize=8)
 
 
+def _bins(values: Sequence[float]) -> int | np.ndarray:
+    if any(isinstance(value, float) for value in values):
+        return 32
+    # whole numbers: as many of them in each bin, or the bins would beat against them
+    low, high = min(values), max(values)
+    step = max(1, -(-(high - low + 1) // 48))
+    return np.arange(low, high + step + 1, step) - 0.5
+
+
 def _bars(axis: Any, counts: Counter[Any], label: str) -> None:
     names = sorted(counts)
-    axis.bar([str(name) for name in names], [counts[name] for name in names], color="#3b6ea5")
+    axis.bar([str(name) for name in names], [counts[name] for name in names], color=_BAR_COLOR)
     axis.set_title(label, fontsize=9)
     axis.tick_params(labelsize=8)
 
