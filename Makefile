@@ -1,0 +1,63 @@
+# From a fresh machine: `make demo`, `make test`. Each makes .venv and installs what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= auto
+# demo and docs read the same versions that the tests ran with
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PINS := setup.cfg pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint dev figures docs bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo ## photographs to a verified set of blends, in demo/
+	$(BIN)/faceblend demo --out demo
+
+test: $(VENV)/.test ## the tests, apart from the slow ones
+	$(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 8 -m "not slow"
+
+test-all: $(VENV)/.test ## every test
+	$(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 8
+
+lint: $(VENV)/.dev ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+dev: $(VENV)/.dev ## everything a developer needs, with the pre-commit hook
+	$(BIN)/pre-commit install
+
+figures: $(VENV)/.demo ## draw the figures of README and docs again
+	$(BIN)/python docs/figures.py
+
+docs: $(VENV)/.docs ## the site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet # a notice of Material's, not of ours
+
+bench: $(VENV)/.demo ## time the generator on the demo's faces
+	$(BIN)/faceblend demo --out demo > /dev/null
+	$(BIN)/faceblend bench generate demo/bank
+
+clean: ## remove what these targets made
+	rm -rf $(VENV) demo site
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python $(PINS)
+	$(INSTALL) -e '.[landmarks]'
+	@touch $@
+
+$(VENV)/.test: $(BIN)/python $(PINS)
+	$(INSTALL) -e '.[landmarks,train,test]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.test
+	$(INSTALL) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.demo
+	$(INSTALL) -e '.[docs]'
+	@touch $@
