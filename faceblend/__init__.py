@@ -30,8 +30,10 @@ from faceblend.bank import FaceBank
 from faceblend.errors import FaceblendError
 from faceblend.recipe import Recipe, load_recipe
 from faceblend.sample import Sample, render, replay, sample
+from faceblend.store import BlendSet
 
 __all__ = [
+    "BlendSet",
     "FaceBank",
     "FaceblendError",
     "Recipe",

@@ -1,6 +1,7 @@
 """The house stays in order: every import points up the list in ``docs/architecture.md``."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,28 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ORDER = [
-    "errors",
-    "face",
-    "atomic",
-    "jobs",
-    "ops",
-    "bank",
-    "ingest",
-    "partner",
-    "recipe",
-    "draw",
-    "sample",
-    "store",
-    "export",
-    "generate",
-    "torch",
-    "audit",
-    "demo",
-    "bench",
-    "cli",
-]
-DISK = {"atomic", "bank", "ingest", "store", "export", "generate", "audit", "demo", "cli"}
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
+ROOMS = re.findall(r"^\| `(\w+)` \|.*\|(.*)\|$", PAGE, re.MULTILINE)
+ORDER = [name for name, _ in ROOMS]
+DISK = {name for name, mark in ROOMS if mark.strip() == "disk"}
 BESIDES = {"recipe", "bench", "torch"}  # presets; the processor's name; FaceBank.open
 
 
@@ -59,11 +42,13 @@ def test_every_import_points_up(path: Path) -> None:
     own = room(path)
     if own == "__init__":
         return  # the map names every room
-    assert own in ORDER, (
-        f"{own} is a new room: give it its place in ORDER and docs/architecture.md"
-    )
+    assert own in ORDER, f"{own} is a new room: give it its place in docs/architecture.md"
     allowed = set(ORDER[: ORDER.index(own) + 1])
     assert imported_rooms(path) <= allowed
+
+
+def test_the_page_lists_every_room() -> None:
+    assert set(ORDER) == {room(path) for path in modules()} - {"__init__"}
 
 
 def test_only_draw_makes_random_numbers() -> None:

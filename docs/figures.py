@@ -1,0 +1,128 @@
+"""Draws every figure of README.md and docs/: ``make figures``.
+
+The people are the demo's: Eileen Collins (NASA) and Grace Hopper (US Navy), both in the
+public domain.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+
+from faceblend import BlendSet, FaceBank, atomic, load_recipe
+from faceblend.audit.report import contact_sheet, overlay
+from faceblend.demo import photographs
+from faceblend.draw import FakeDraw, MaskDraw
+from faceblend.face import Face, Image
+from faceblend.generate import generate
+from faceblend.ingest.extract import extract
+from faceblend.ops import NAMED, degrade
+from faceblend.ops.geometry import Layers
+from faceblend.ops.xray import xray
+from faceblend.sample import Blend, compose
+
+OUT = Path(__file__).parent / "figures"
+PANEL = 200  # px
+QUALITY = 88
+
+PLAIN = FakeDraw(
+    foreground=0,
+    align="similarity",
+    mask=MaskDraw(
+        kind="hull", offsets=None, erode=1, dilate=1, soften="feather", width=0.15, of_hull=False
+    ),
+    color="lab",
+    blend="alpha",
+    min_area=0.0,
+)
+"""What every figure but its own subject keeps fixed."""
+
+
+def main() -> None:
+    """Make the demo's bank and set in a temporary folder, and draw from them."""
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        photographs(root / "photographs")
+        bank = extract(root / "photographs", root / "bank").bank
+        generate(bank, load_recipe("bi"), root / "set", count=60)
+        with BlendSet(root / "set") as made:
+            samples = list(made)
+        fakes, reals = ([one for one in samples if one.label == label] for label in (1, 0))
+        save("contact-sheet", contact_sheet([*fakes[:10], *reals[:2]]))
+        first = {name: index for index, name in reversed(list(enumerate(names(bank))))}
+        draw_all(bank[first["collins"]], bank[first["hopper"]])
+
+
+def names(bank: FaceBank) -> list[str]:
+    return [str(name) for name in bank.table["video"].to_pylist()]
+
+
+def draw_all(background: Face, foreground: Face) -> None:
+    for kind in NAMED["mask"]:
+        fake = replace(PLAIN, mask=replace(PLAIN.mask, kind=kind))
+        save(f"mask-{kind}", steps(blend(background, foreground, fake)))
+    for color in NAMED["color"]:
+        made = blend(background, foreground, replace(PLAIN, color=color))
+        save(f"color-{color}", row([background.image, foreground.image, made.image]))
+    save("deform", row(bent(background, foreground)))
+    save("soften", row(softened(background, foreground)))
+    save("degrade", row(degraded(background.image)))
+
+
+def blend(background: Face, foreground: Face, fake: FakeDraw) -> Blend:
+    layers = Layers(image=background.image, alpha=None, landmarks=background.landmarks)
+    return compose(layers, foreground, fake)
+
+
+def steps(made: Blend) -> Image:
+    """Background, alpha, blend, X-ray over it."""
+    alpha = np.rint(made.alpha * 255).astype(np.uint8)
+    painted = overlay(made.image, xray(made.alpha))
+    return row([made.background, np.dstack([alpha] * 3), made.image, painted])
+
+
+def bent(background: Face, foreground: Face) -> list[Image]:
+    """X-rays of one hull, its 4x4 points moved by more and more."""
+    # the figure shows one draw of these numbers; the generator draws its own
+    moves = np.sin(np.arange(1, 33, dtype=float) ** 2).reshape(4, 4, 2)
+    pictures = []
+    for strength in (0.0, 0.02, 0.04, 0.06):
+        mask = replace(PLAIN.mask, offsets=(moves * strength).tolist())
+        made = blend(background, foreground, replace(PLAIN, mask=mask))
+        pictures.append(overlay(made.image, xray(made.alpha)))
+    return pictures
+
+
+def softened(background: Face, foreground: Face) -> list[Image]:
+    """X-rays of one hull: feathered narrowly and widely, blurred a little and more."""
+    pictures = []
+    for soften, width in (("feather", 0.05), ("feather", 0.25), ("blur", 0.005), ("blur", 0.03)):
+        mask = replace(PLAIN.mask, soften=soften, width=width)
+        made = blend(background, foreground, replace(PLAIN, mask=mask))
+        pictures.append(overlay(made.image, xray(made.alpha)))
+    return pictures
+
+
+def degraded(image: Image) -> list[Image]:
+    """As it is; by nearest and bilinear through 64 px; JPEG of quality 60."""
+    resampled = [degrade.resample(image, 64, "nearest"), degrade.resample(image, 64, "bilinear")]
+    return [image, *resampled, degrade.jpeg(image, 60)]
+
+
+def row(pictures: Sequence[Image]) -> Image:
+    small = [cv2.resize(p, (PANEL, PANEL), interpolation=cv2.INTER_AREA) for p in pictures]
+    return np.concatenate(small, axis=1)
+
+
+def save(name: str, picture: Image) -> None:
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
+    atomic.write_bytes(OUT / f"{name}.jpg", data.tobytes())
+    print(OUT / f"{name}.jpg")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What README and docs say is what the library does."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from faceblend.bank import FaceBank
+from faceblend.generate import generate
+from faceblend.ops import NAMED
+from faceblend.recipe import Recipe, load_recipe, preset_names
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def field_names(cls: Any, prefix: str = "") -> Iterator[str]:
+    for one in fields(cls):
+        if is_dataclass(one.type):
+            yield from field_names(one.type, f"{prefix}{one.name}.")
+        else:
+            yield prefix + one.name
+
+
+def test_the_python_of_the_readme_runs(
+    bank: FaceBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate(bank, load_recipe("bi"), tmp_path / "set", count=3)
+    (tmp_path / "bank").symlink_to(bank.root)
+    monkeypatch.chdir(tmp_path)
+    (block,) = python_blocks(ROOT / "README.md")
+    exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_operation_of_the_recipes_page_can_be_named_and_rendered(bank: FaceBank) -> None:
+    (block,) = python_blocks(ROOT / "docs" / "recipes.md")
+    place: dict[str, Any] = {}
+    try:
+        exec(compile(block, "recipes.md", "exec"), place)
+        from faceblend.sample import sample
+
+        made = [sample(bank, place["recipe"], 0, index) for index in range(8)]
+        assert any('"color":"half-mean"' in one.record for one in made)
+    finally:
+        NAMED["color"].pop("half-mean", None)
+
+
+def test_the_recipes_page_names_every_field_with_its_default() -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    shown = dict(re.findall(r"^\| `([\w.]+)` \| ([^|]+?) \|", page, re.MULTILINE))
+    assert set(shown) == set(field_names(Recipe))
+    defaults = Recipe(name="needed").to_dict()
+    for name, text in shown.items():
+        value: Any = defaults
+        for step in name.split("."):
+            value = value[step]
+        assert yaml.safe_load(text) == value, name
+
+
+def test_every_preset_and_operation_has_its_place_on_the_recipes_page() -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    for name in (*preset_names(), *NAMED["mask"], *NAMED["color"], *NAMED["blend"]):
+        assert f"`{name}`" in page or f"{{{name}: 1}}" in page, name
+    for kind in ("mask", "color"):
+        for name in NAMED[kind]:
+            assert f"figures/{kind}-{name}.jpg" in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_figure_and_page_that_is_linked_is_there(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+?)\)", page.read_text())
+    for target in targets:
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
