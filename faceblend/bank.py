@@ -49,6 +49,9 @@ SCHEMA = pa.schema(
 """Columns of ``faces.parquet``; ``docs/formats.md`` says what each holds."""
 
 
+_FARTHEST = 10  # crop sides from the crop's corner; no landmark of a face is so far away
+
+
 @dataclass(frozen=True, kw_only=True)
 class FaceRow:
     """What a bank knows of one face: a row of ``faces.parquet``."""
@@ -267,14 +270,24 @@ class FaceBank:
 
         Raises:
             IndexError: there is no such row.
-            BadImage: its crop is missing, damaged or not of the bank's size.
+            BadImage: its crop is missing, damaged or not of the bank's size, or its landmarks
+                are far from any crop.
         """
         row = range(len(self))[row]
         cell = self.table.slice(row, 1).to_pylist()[0]
+        landmarks = np.array(self.landmarks[row], np.float32)
+        # NaN fails this too
+        if not np.abs(landmarks).max() <= _FARTHEST * self.crop_size:
+            raise BadImage(
+                self.root / cell["crop"],
+                f"its landmarks reach {np.abs(landmarks).max():.0f} px, and a crop has "
+                f"{self.crop_size}",
+                "extract this face again, or leave it out",
+            )
         return Face(
             row=row,
             image=self.image(row),
-            landmarks=np.array(self.landmarks[row], np.float32),
+            landmarks=landmarks,
             crop=cell["crop"],
             video=cell["video"],
             frame=cell["frame"],
@@ -297,7 +310,10 @@ class FaceBank:
             BadImage: the file is missing, damaged or not of the bank's size. A damaged
                 crop is never handed out half decoded.
         """
-        path = self.root / self.crop(row)
+        crop = self.crop(row)
+        path = self.root / crop
+        if _leaves(crop):
+            raise BadImage(crop, "leaves the bank's folder", "extract the bank again")
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -434,8 +450,7 @@ def _read_landmark_entries(path: Path) -> dict[str, Landmarks]:
         raise BadBank(path, "holds no landmarks", remedy)
     entries: dict[str, Landmarks] = {}
     for name, value in content.items():
-        parts = PurePosixPath(name)
-        if parts.is_absolute() or ".." in parts.parts or "\\" in name or not name:
+        if _leaves(name):
             raise BadBank(
                 f"{path}: {name!r}", "leaves the folder of pictures", "use paths inside it"
             )
@@ -447,6 +462,11 @@ def _read_landmark_entries(path: Path) -> dict[str, Landmarks]:
             raise BadBank(f"{path}: {name!r}", "has not 68 points of two finite numbers", remedy)
         entries[name] = points
     return entries
+
+
+def _leaves(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts or "\\" in name or not name
 
 
 def _classic_video(name: str, rule: str) -> str:
@@ -466,7 +486,7 @@ def _square_side(path: Path) -> int:
         data = path.read_bytes()
     except OSError as error:
         raise BadBank(
-            path, f"cannot be read ({error.strerror})", "check --root, the keys start there"
+            path, f"cannot be read ({error.strerror})", "check --crops, the keys start there"
         ) from error
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if picture is None or picture.shape[0] != picture.shape[1]:

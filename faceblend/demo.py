@@ -5,6 +5,9 @@ pans, zooms and changes of light make a short "video" of each; everything after 
 real thing: detection, bank, blending, store, verification and report.
 """
 
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -52,18 +55,25 @@ def demo(out: str | Path = "demo", *, count: int = 120, workers: int = 1) -> Ins
         raise BadShard(
             problems[0].where, problems[0].what, f"delete {root} and run the demo again"
         )
-    shown = inspect(root / "set")
+    shown, program = inspect(root / "set"), _program()
     console.print(
         f"\nMade from two public-domain photographs: {report.faces} faces in {root / 'bank'}, "
         f"{made.stored} samples in {root / 'set'} (verified, 5 of them replayed byte for byte)."
         f"\nLook at [bold]{shown.contact_sheet}[/bold] and {shown.histograms}\n"
         "\nNext, with your own photographs:\n"
-        "  faceblend extract PHOTOGRAPHS --out bank --group folder\n"
-        "  faceblend generate bank --out set --count 10000 --recipe bi\n"
-        "  faceblend inspect set",
+        f"  {program} extract PHOTOGRAPHS --out bank --group folder\n"
+        f"  {program} generate bank --out set --count 10000 --recipe bi\n"
+        f"  {program} inspect set",
         soft_wrap=True,
     )
     return shown
+
+
+def _program() -> str:
+    # `make demo` installs it where the shell does not look
+    if shutil.which("faceblend"):
+        return "faceblend"
+    return os.path.relpath(Path(sys.executable).with_name("faceblend"))
 
 
 def photographs(folder: Path) -> None:

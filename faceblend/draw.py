@@ -4,7 +4,7 @@ Each operation has a stream of its own, named by the seed, the sample's index an
 operation: a new draw in one operation leaves the numbers of all others where they were.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -14,8 +14,11 @@ import numpy as np
 
 from faceblend import partner
 from faceblend.bank import FaceBank
-from faceblend.errors import Rejected
+from faceblend.errors import BadRecipe, Rejected
+from faceblend.ops import NAMED
 from faceblend.recipe import (
+    WIDEST,
+    WIDEST_SQUARE,
     Crop,
     Deform,
     Flip,
@@ -149,6 +152,49 @@ def draw(bank: FaceBank, recipe: Recipe, seed: int, index: int, attempt: int = 0
         crop=recipe.crop,
         flip_horizontal=horizontal,
         flip_vertical=vertical,
+    )
+
+
+def check(drawn: Draw, bank: FaceBank) -> None:
+    """Refuse numbers that no recipe draws: a damaged record could exhaust the machine.
+
+    Raises:
+        BadRecipe: it names the first of them.
+    """
+    for name, holds in _claims(drawn, bank):
+        if not holds:
+            raise BadRecipe(
+                "record", f"has a {name} that no recipe draws", "give a sample's own record"
+            )
+
+
+def _claims(drawn: Draw, bank: FaceBank) -> Iterator[tuple[str, bool]]:
+    window = drawn.crop
+    yield "background", 0 <= drawn.background < len(bank)
+    yield "working_size", drawn.working_size is None or 8 <= drawn.working_size <= WIDEST
+    yield "resample.size", drawn.resample is None or 1 <= drawn.resample.size <= WIDEST
+    yield "jpeg", drawn.jpeg is None or 1 <= drawn.jpeg <= 100
+    yield "crop", max(window.top, window.left) + window.size <= bank.crop_size
+    if drawn.fake is None:
+        return
+    region = drawn.fake.mask
+    yield "foreground", 0 <= drawn.fake.foreground < len(bank)
+    yield "mask.kind", region.kind in NAMED["mask"]
+    yield "mask.offsets", region.offsets is None or _is_grid(region.offsets)
+    for name, width in (("mask.erode", region.erode), ("mask.dilate", region.dilate)):
+        yield name, width % 2 == 1 and 1 <= width <= WIDEST_SQUARE
+    yield "mask.width", 0 <= region.width <= 2
+    yield "color", drawn.fake.color in NAMED["color"]
+    yield "blend", drawn.fake.blend in NAMED["blend"]
+
+
+def _is_grid(offsets: list[list[list[float]]]) -> bool:
+    columns = len(offsets[0]) if offsets else 0
+    return (
+        2 <= len(offsets) <= 64
+        and 2 <= columns <= 64
+        and all(len(row) == columns for row in offsets)
+        and all(len(move) == 2 and np.isfinite(move).all() for row in offsets for move in row)
     )
 
 

@@ -20,7 +20,11 @@ from faceblend.ops import NAMED
 
 T = TypeVar("T")
 
-_WIDEST = 10_000  # px; a larger size is a typing error, and would exhaust the memory
+WIDEST = 10_000
+"""px; a larger size is a typing error, and would exhaust the memory"""
+
+WIDEST_SQUARE = 999
+"""px; what a mask is eroded and dilated by at most"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,7 @@ class Working:
 
     def __post_init__(self) -> None:
         _probability("working.probability", self.probability)
-        _range("working.size", self.size, 8, _WIDEST)
+        _range("working.size", self.size, 8, WIDEST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +92,8 @@ class Morph:
 
     def __post_init__(self) -> None:
         _probability("morph.erode_probability", self.erode_probability)
-        _range("morph.erode", self.erode, 1, 999)
-        _range("morph.dilate", self.dilate, 1, 999)
+        _range("morph.erode", self.erode, 1, WIDEST_SQUARE)
+        _range("morph.dilate", self.dilate, 1, WIDEST_SQUARE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +128,7 @@ class Resample:
 
     def __post_init__(self) -> None:
         _probability("resample.probability", self.probability)
-        _range("resample.size", self.size, 1, _WIDEST)
+        _range("resample.size", self.size, 1, WIDEST)
         _weights("resample.down", self.down, {"nearest", "bilinear"})
 
 

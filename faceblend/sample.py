@@ -1,6 +1,7 @@
 """One sample: render(faces, draw), sample(bank, recipe, seed, index), replay(record, bank)."""
 
 import json
+import operator
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -30,6 +31,7 @@ FORMAT = 1
 PIXELS = 1
 """Raised whenever the same draw would render other bytes."""
 
+_WIDEST_SCALE = 32  # times; two faces of one bank are never so far apart in size
 _FAINT = 0.5  # an X-ray that stays below this everywhere shows a detector nothing
 
 
@@ -132,8 +134,8 @@ def replay(record: str | Mapping[str, Any], bank: FaceBank) -> Sample:
     """
     try:
         content = json.loads(record) if isinstance(record, str) else dict(record)
-        index, fingerprint, made_with = content["index"], content["bank"], content["versions"]
-        values = content["draw"]
+        index, values = operator.index(content["index"]), content["draw"]
+        fingerprint, made_with = content["bank"], content["versions"]
     except (ValueError, KeyError, TypeError) as error:
         raise BadRecipe("record", f"is not one ({error!r})", "give a sample's record") from error
     if content.get("format") != FORMAT:
@@ -150,7 +152,9 @@ def replay(record: str | Mapping[str, Any], bank: FaceBank) -> Sample:
             f"the record was made with {made_with}, this is {versions()}: pixels may differ",
             stacklevel=2,
         )
-    return _rendered(bank, build(Draw, values, "record"), index, _line(content))
+    drawn = build(Draw, values, "record")
+    drawing.check(drawn, bank)
+    return _rendered(bank, drawn, index, _line(content))
 
 
 def render(background: Face, foreground: Face | None, draw: Draw) -> Layers:
@@ -185,7 +189,7 @@ def compose(background: Layers, foreground: Face, fake: FakeDraw) -> Blend:
     """Blend a foreground into a background that is already at its working size.
 
     Raises:
-        Rejected: the mask came out empty, or the foreground's landmarks fit no alignment.
+        Rejected: the mask came out empty, or no sensible map aligns the landmarks.
     """
     size = background.image.shape[0]
     alpha = _alpha(background.landmarks, size, fake)
@@ -267,9 +271,17 @@ def _alignment(background: Layers, foreground: Face, fake: FakeDraw, size: int) 
         return warp.scaling(crop_size, size)
     fit = warp.similarity if fake.align == "similarity" else warp.affine
     try:
-        return fit(foreground.landmarks, background.landmarks)
+        matrix = fit(foreground.landmarks, background.landmarks)
     except ValueError as error:
         raise Rejected(foreground.crop, str(error), "extract this face again") from error
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    if not 1 / _WIDEST_SCALE <= scale <= _WIDEST_SCALE:
+        raise Rejected(
+            foreground.crop,
+            f"its landmarks are brought onto the background's only at a scale of {scale:.3g}",
+            "extract both faces again",
+        )
+    return matrix
 
 
 def _reject_faint(alpha: Alpha | None, min_area: float) -> None:
