@@ -12,7 +12,9 @@ The landmarks are memory-mapped, so a million faces cost a worker what it touche
 import hashlib
 import json
 import os
+import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -49,6 +51,7 @@ SCHEMA = pa.schema(
 """Columns of ``faces.parquet``; ``docs/formats.md`` says what each holds."""
 
 
+_ALWAYS = ("video", "frame", "label", "source", "crop", "landmarks")  # columns without gaps
 _FARTHEST = 10  # crop sides from the crop's corner; no landmark of a face is so far away
 
 
@@ -122,15 +125,7 @@ class FaceBank:
         root = Path(path)
         meta = _read_meta(root)
         faces = root / "faces.parquet"
-        try:
-            columns = [name for name in SCHEMA.names if name != "landmarks"]
-            table = pq.read_table(faces, columns=columns, schema=SCHEMA, memory_map=True)
-        except FileNotFoundError:
-            raise BadBank(faces, "is missing", "extract the bank again") from None
-        except (OSError, pa.ArrowException) as error:
-            raise BadBank(
-                faces, f"cannot be read ({_first_line(error)})", "extract the bank again"
-            ) from error
+        table = _read_columns(faces, [name for name in SCHEMA.names if name != "landmarks"])
         if table.num_rows != meta["faces"]:
             raise BadBank(
                 faces,
@@ -204,7 +199,7 @@ class FaceBank:
             made_by: how it was made (detector, options); kept in ``bank.json``.
 
         Raises:
-            BadBank: there is no row, or two rows share a crop.
+            BadBank: there is no row, two rows share a crop, or one has not 68 landmarks.
         """
         root = Path(path)
         ordered = sorted(rows, key=lambda row: (row.video, row.frame, row.crop))
@@ -215,8 +210,8 @@ class FaceBank:
         crops = [row.crop for row in ordered]
         if len(set(crops)) < len(crops):
             raise BadBank(root, "two faces share one crop file", "give every face its own")
+        points = np.stack([_points(row.landmarks, root / row.crop) for row in ordered])
         table = _table(ordered)
-        points = np.asarray([row.landmarks for row in ordered], np.float32).reshape(-1, 68, 2)
         bare = table.drop_columns(["landmarks"])
         meta = {
             "format": FORMAT,
@@ -230,7 +225,7 @@ class FaceBank:
         # bank.json goes last: a folder without it is no bank yet
         (root / "bank.json").unlink(missing_ok=True)
         with atomic.replacing(root / "faces.parquet") as temporary:
-            pq.write_table(table, temporary)
+            pq.write_table(table, temporary, write_page_checksum=True)
         atomic.write_json(root / "bank.json", meta)
         return cls.open(root)
 
@@ -374,9 +369,15 @@ def _read_meta(root: Path) -> dict[str, Any]:
             f"has format {found!r}, and this version reads format {FORMAT}",
             "extract the bank again with this version",
         )
-    expected = {"crop_size": int, "fingerprint": str, "faces": int}
-    for key, kind in expected.items():
-        if not isinstance(meta.get(key), kind):
+    size, faces, fingerprint = meta.get("crop_size"), meta.get("faces"), meta.get("fingerprint")
+    holds = {
+        "crop_size": isinstance(size, int) and size > 0,
+        # it names a file below
+        "fingerprint": isinstance(fingerprint, str) and re.fullmatch("[0-9a-f]{64}", fingerprint),
+        "faces": isinstance(faces, int) and faces > 0,
+    }
+    for key, valid in holds.items():
+        if not valid:
             raise BadBank(path, f"has no valid {key!r}", "extract the bank again")
     return meta
 
@@ -399,13 +400,29 @@ def _mapped_landmarks(root: Path, fingerprint: str, faces: int) -> np.ndarray:
     return np.asarray(np.load(cache, mmap_mode="r", allow_pickle=False))
 
 
-def _read_points(path: Path) -> np.ndarray:
+def _read_columns(path: Path, names: list[str]) -> pa.Table:
     try:
-        column = pq.read_table(path, columns=["landmarks"], schema=SCHEMA)["landmarks"]
+        there = pq.read_schema(path, memory_map=True).names
+        table = pq.read_table(
+            path, columns=names, schema=SCHEMA, memory_map=True, page_checksum_verification=True
+        )
+    except FileNotFoundError:
+        raise BadBank(path, "is missing", "extract the bank again") from None
     except (OSError, pa.ArrowException) as error:
         raise BadBank(
             path, f"cannot be read ({_first_line(error)})", "extract the bank again"
         ) from error
+    for name in names:
+        # read by our schema, a lost column would come back as empty cells
+        if name not in there:
+            raise BadBank(path, f"has no column {name!r}", "extract the bank again")
+        if name in _ALWAYS and table[name].null_count:
+            raise BadBank(path, f"has an empty cell in {name!r}", "extract the bank again")
+    return table
+
+
+def _read_points(path: Path) -> np.ndarray:
+    column = _read_columns(path, ["landmarks"])["landmarks"]
     chunks = [np.asarray(chunk.flatten()) for chunk in column.chunks]
     points = np.concatenate(chunks).reshape(-1, 68, 2)
     if not np.isfinite(points).all():
@@ -421,6 +438,16 @@ def _table(rows: list[FaceRow]) -> pa.Table:
             values = [value or None for value in values]
         columns.append(pa.array(values, column.type))
     return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def _points(landmarks: list[float], where: Path) -> Landmarks:
+    try:
+        points = np.asarray(landmarks, np.float32)
+    except (TypeError, ValueError):
+        points = np.empty(0, np.float32)
+    if points.shape != (136,) or not np.isfinite(points).all():
+        raise BadBank(where, "its landmarks are not 136 finite numbers", "give 68 times x, y")
+    return points.reshape(68, 2)
 
 
 def _fingerprint(table: pa.Table, points: np.ndarray, crop_size: int) -> str:
@@ -441,9 +468,11 @@ def _codes(column: pa.ChunkedArray) -> np.ndarray:
 def _read_landmark_entries(path: Path) -> dict[str, Landmarks]:
     remedy = 'it must map picture paths to 68 points: {"000_0000.png": [[x, y], ...]}'
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), object_pairs_hook=_once)
     except OSError as error:
         raise BadBank(path, f"cannot be read ({error.strerror})", "check the path") from error
+    except KeyError as error:
+        raise BadBank(path, f"names {error} twice", "keep one entry a picture") from error
     except ValueError as error:
         raise BadBank(path, f"is not JSON ({_first_line(error)})", remedy) from error
     if not isinstance(content, dict) or not content:
@@ -461,7 +490,21 @@ def _read_landmark_entries(path: Path) -> dict[str, Landmarks]:
         if points.shape != (68, 2) or not np.isfinite(points).all():
             raise BadBank(f"{path}: {name!r}", "has not 68 points of two finite numbers", remedy)
         entries[name] = points
+    spelled = Counter(PurePosixPath(name) for name in entries)
+    for picture, spellings in spelled.items():
+        if spellings > 1:
+            raise BadBank(path, f"spells {str(picture)!r} in two ways", "keep one entry a picture")
     return entries
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # json keeps the last of two equal keys and says nothing
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:
+            raise KeyError(key)
+        content[key] = value
+    return content
 
 
 def _leaves(name: str) -> bool:
