@@ -273,7 +273,7 @@ def _draw_flip(may: Flip, rng: Generator) -> tuple[bool, bool]:
 
 
 def _pick(weights: Mapping[str, float], rng: Generator) -> str:
-    names = list(weights)
+    names = sorted(weights)  # a dict has an order, a recipe's digest has none
     ends = np.cumsum([weights[name] for name in names])
     return names[int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))]
 

@@ -7,18 +7,21 @@ pixels of the crop (317 px by default) unless a field says otherwise.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
 
 from faceblend.errors import BadRecipe
 from faceblend.ops import NAMED
 
 T = TypeVar("T")
+
+_LARGEST = 2**53  # whole numbers beyond are not exact as floats
+_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 WIDEST = 10_000
 """px; a larger size is a typing error, and would exhaust the memory"""
@@ -292,20 +295,88 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = 
     return Recipe.from_dict(values, str(name_or_path))
 
 
-def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Make a dataclass from plain values: types checked, unknown names refused.
+def build(cls: type[T], values: object, where: str) -> T:
+    """Make a dataclass from plain values, as JSON and YAML give them.
+
+    Whole numbers serve as floats and lists as tuples; nothing else is converted. Fields
+    without a default must be there.
+
+    Args:
+        cls: a dataclass of numbers, texts, Literals, tuples, lists, dicts and dataclasses.
+        values: its fields, a mapping.
+        where: what an error calls the whole.
 
     Raises:
-        BadRecipe: a name does not exist in ``cls``, or a value has the wrong type.
+        BadRecipe: a field does not exist, is missing, or has a value of another type.
     """
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(cls)
-    try:
-        made = parser.instantiate(parser.parse_object(dict(values)))
-    except (ArgumentError, TypeError, ValueError, KeyError) as error:
-        words = " ".join(str(error).split())
-        raise BadRecipe(where, words, "docs/recipes.md lists every field") from error
-    return cls(**made.as_dict() if hasattr(made, "as_dict") else vars(made))
+    built: T = _dataclass(cls, values, where, "")
+    return built
+
+
+def _dataclass(cls: Any, values: Any, where: str, name: str) -> Any:
+    if not isinstance(values, Mapping):
+        raise _misfit(values, "fields", where, name)
+    known = {one.name: one for one in fields(cls)}
+    for key in values:
+        if key not in known:
+            raise BadRecipe(
+                where, f"there is no field {_dotted(name, key)}", "docs/recipes.md lists them all"
+            )
+    for one in known.values():
+        if one.default is MISSING and one.default_factory is MISSING and one.name not in values:
+            raise BadRecipe(where, f"{_dotted(name, one.name)} is missing", "add it")
+    return cls(
+        **{
+            key: _value(known[key].type, value, where, _dotted(name, key))
+            for key, value in values.items()
+        }
+    )
+
+
+def _value(kind: Any, value: Any, where: str, name: str) -> Any:
+    if is_dataclass(kind):
+        return _dataclass(kind, value, where, name)
+    outer, inner = get_origin(kind), get_args(kind)
+    if outer is UnionType:  # T | None
+        return None if value is None else _value(inner[0], value, where, name)
+    if outer is Literal:
+        if isinstance(value, str) and value in inner:
+            return value
+        raise _misfit(value, f"one of {', '.join(inner)}", where, name)
+    if outer in (tuple, list):
+        kinds = inner if outer is tuple else inner * len(value) if _is_list(value) else ()
+        if not _is_list(value) or len(value) != len(kinds):
+            raise _misfit(value, f"a list of {len(inner)}" if kinds else "a list", where, name)
+        return outer(
+            _value(one, part, where, name) for one, part in zip(kinds, value, strict=True)
+        )
+    if outer is dict:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise _misfit(value, "names and their weights", where, name)
+        return {
+            key: _value(inner[1], part, where, _dotted(name, key)) for key, part in value.items()
+        }
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if abs(value) < _LARGEST:  # NaN is not
+            return float(value)
+    elif type(value) is kind and (kind is not int or abs(value) < _LARGEST):
+        return value
+    raise _misfit(value, _WORDS[kind], where, name)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _misfit(value: object, wanted: str, where: str, name: str) -> BadRecipe:
+    there = f"{name} is" if name else "is"
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return BadRecipe(where, f"{there} {shown}, and {wanted} belongs there", "see docs/recipes.md")
+
+
+def _dotted(name: str, key: object) -> str:
+    return f"{name}.{key}" if name else str(key)
 
 
 def _read_yaml(name_or_path: str | Path) -> dict[str, Any]:

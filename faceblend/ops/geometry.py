@@ -107,11 +107,17 @@ def resize_points(points: Landmarks, old: int, new: int) -> Landmarks:
 def resize_plane(
     plane: UInt8[np.ndarray, "old old 3"] | Float32[np.ndarray, "old old"], size: int
 ) -> UInt8[np.ndarray, "new new 3"] | Float32[np.ndarray, "new new"]:
-    """Resize one square array bilinearly, with a Gaussian before it where it shrinks."""
+    """Resize one square array bilinearly, with a Gaussian before it where it shrinks.
+
+    Floats are taken for weights in [0, 1] and stay there.
+    """
     old = plane.shape[0]
     if size < old:
         plane = low_pass(plane, old / size)
-    return np.asarray(cv2.resize(plane, (size, size), interpolation=cv2.INTER_LINEAR))
+    resized = np.asarray(cv2.resize(plane, (size, size), interpolation=cv2.INTER_LINEAR))
+    if resized.dtype == np.float32:
+        np.minimum(resized, 1, out=resized)  # weights that sum to 1 do so but for rounding
+    return resized
 
 
 def low_pass(
