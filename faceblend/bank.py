@@ -52,6 +52,7 @@ SCHEMA = pa.schema(
 
 
 _ALWAYS = ("video", "frame", "label", "source", "crop", "landmarks")  # columns without gaps
+_BEYOND = 1e6  # px; no picture is so large
 _FARTHEST = 10  # crop sides from the crop's corner; no landmark of a face is so far away
 
 
@@ -302,8 +303,8 @@ class FaceBank:
             (crop_size, crop_size, 3) uint8 RGB.
 
         Raises:
-            BadImage: the file is missing, damaged or not of the bank's size. A damaged
-                crop is never handed out half decoded.
+            BadImage: the file is missing, damaged or not of the bank's size. A crop that
+                was cut short is never handed out half decoded, even where nobody kept its CRC.
         """
         crop = self.crop(row)
         path = self.root / crop
@@ -358,7 +359,7 @@ def _read_meta(root: Path) -> dict[str, Any]:
             "is not a finished face bank (no bank.json)",
             "make one with: faceblend extract PHOTOGRAPHS --out BANK",
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadBank(
             path, f"cannot be read ({_first_line(error)})", "extract the bank again"
         ) from error
@@ -473,7 +474,7 @@ def _read_landmark_entries(path: Path) -> dict[str, Landmarks]:
         raise BadBank(path, f"cannot be read ({error.strerror})", "check the path") from error
     except KeyError as error:
         raise BadBank(path, f"names {error} twice", "keep one entry a picture") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadBank(path, f"is not JSON ({_first_line(error)})", remedy) from error
     if not isinstance(content, dict) or not content:
         raise BadBank(path, "holds no landmarks", remedy)
@@ -484,12 +485,13 @@ def _read_landmark_entries(path: Path) -> dict[str, Landmarks]:
                 f"{path}: {name!r}", "leaves the folder of pictures", "use paths inside it"
             )
         try:
-            points = np.asarray(value, np.float32)
+            points = np.asarray(value, np.float64)
         except (TypeError, ValueError, OverflowError):
-            points = np.empty(0, np.float32)
-        if points.shape != (68, 2) or not np.isfinite(points).all():
+            points = np.empty(0)
+        # NaN fails this too
+        if points.shape != (68, 2) or not np.abs(points).max() < _BEYOND:
             raise BadBank(f"{path}: {name!r}", "has not 68 points of two finite numbers", remedy)
-        entries[name] = points
+        entries[name] = points.astype(np.float32)
     spelled = Counter(PurePosixPath(name) for name in entries)
     for picture, spellings in spelled.items():
         if spellings > 1:
@@ -509,7 +511,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _leaves(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.is_absolute() or ".." in path.parts or "\\" in name or not name
+    return path.is_absolute() or ".." in path.parts or bool({"\\", "\0"} & set(name)) or not name
 
 
 def _classic_video(name: str, rule: str) -> str:
@@ -521,7 +523,7 @@ def _classic_video(name: str, rule: str) -> str:
 def _classic_frame(name: str) -> int:
     # the number behind the video's; 0 where the name carries none
     last = PurePosixPath(name).stem.partition("_")[2].split("_")[0]
-    return int(last) if last.isascii() and last.isdigit() else 0
+    return int(last) if last.isascii() and last.isdigit() and len(last) < 19 else 0
 
 
 def _square_side(path: Path) -> int:

@@ -62,7 +62,7 @@ def nearest(bank: FaceBank, row: int, candidates: Rows, top: int = 1) -> Int[np.
 
 
 def check(bank: FaceBank) -> None:
-    """Make sure that every real face of a bank can find a partner.
+    """Refuse a bank in which nobody could lend a face to anybody.
 
     Raises:
         BadBank: there is no real face, or all real faces of one split come from one video

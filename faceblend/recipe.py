@@ -295,7 +295,7 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = 
     return Recipe.from_dict(values, str(name_or_path))
 
 
-def build(cls: type[T], values: object, where: str) -> T:
+def build(cls: type[T], values: object, where: str, *, complete: bool = False) -> T:
     """Make a dataclass from plain values, as JSON and YAML give them.
 
     Whole numbers serve as floats and lists as tuples; nothing else is converted. Fields
@@ -305,74 +305,88 @@ def build(cls: type[T], values: object, where: str) -> T:
         cls: a dataclass of numbers, texts, Literals, tuples, lists, dicts and dataclasses.
         values: its fields, a mapping.
         where: what an error calls the whole.
+        complete: fields with a default must be there, too.
 
     Raises:
         BadRecipe: a field does not exist, is missing, or has a value of another type.
     """
-    built: T = _dataclass(cls, values, where, "")
+    built: T = _Reader(where, complete).dataclass(cls, values, "")
     return built
 
 
-def _dataclass(cls: Any, values: Any, where: str, name: str) -> Any:
-    if not isinstance(values, Mapping):
-        raise _misfit(values, "fields", where, name)
-    known = {one.name: one for one in fields(cls)}
-    for key in values:
-        if key not in known:
-            raise BadRecipe(
-                where, f"there is no field {_dotted(name, key)}", "docs/recipes.md lists them all"
-            )
-    for one in known.values():
-        if one.default is MISSING and one.default_factory is MISSING and one.name not in values:
-            raise BadRecipe(where, f"{_dotted(name, one.name)} is missing", "add it")
-    return cls(
-        **{
-            key: _value(known[key].type, value, where, _dotted(name, key))
-            for key, value in values.items()
-        }
-    )
+@dataclass(frozen=True)
+class _Reader:
+    """Turns plain values into what the fields of a dataclass say they are."""
 
+    where: str
+    complete: bool
 
-def _value(kind: Any, value: Any, where: str, name: str) -> Any:
-    if is_dataclass(kind):
-        return _dataclass(kind, value, where, name)
-    outer, inner = get_origin(kind), get_args(kind)
-    if outer is UnionType:  # T | None
-        return None if value is None else _value(inner[0], value, where, name)
-    if outer is Literal:
-        if isinstance(value, str) and value in inner:
-            return value
-        raise _misfit(value, f"one of {', '.join(inner)}", where, name)
-    if outer in (tuple, list):
-        kinds = inner if outer is tuple else inner * len(value) if _is_list(value) else ()
-        if not _is_list(value) or len(value) != len(kinds):
-            raise _misfit(value, f"a list of {len(inner)}" if kinds else "a list", where, name)
-        return outer(
-            _value(one, part, where, name) for one, part in zip(kinds, value, strict=True)
+    def dataclass(self, cls: Any, values: Any, name: str) -> Any:
+        if not isinstance(values, Mapping):
+            raise self._misfit(values, "fields", name)
+        known = {one.name: one for one in fields(cls)}
+        for key in values:
+            if key not in known:
+                raise BadRecipe(
+                    self.where,
+                    f"there is no field {_dotted(name, key)}",
+                    "docs/recipes.md lists them all",
+                )
+        for one in known.values():
+            needed = one.default is MISSING and one.default_factory is MISSING
+            if (needed or self.complete) and one.name not in values:
+                raise BadRecipe(self.where, f"{_dotted(name, one.name)} is missing", "add it")
+        return cls(
+            **{
+                key: self.value(known[key].type, value, _dotted(name, key))
+                for key, value in values.items()
+            }
         )
-    if outer is dict:
-        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-            raise _misfit(value, "names and their weights", where, name)
-        return {
-            key: _value(inner[1], part, where, _dotted(name, key)) for key, part in value.items()
-        }
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if abs(value) < _LARGEST:  # NaN is not
-            return float(value)
-    elif type(value) is kind and (kind is not int or abs(value) < _LARGEST):
-        return value
-    raise _misfit(value, _WORDS[kind], where, name)
+
+    def value(self, kind: Any, value: Any, name: str) -> Any:
+        if is_dataclass(kind):
+            return self.dataclass(kind, value, name)
+        outer, inner = get_origin(kind), get_args(kind)
+        if outer is UnionType:  # T | None
+            return None if value is None else self.value(inner[0], value, name)
+        if outer is Literal:
+            if isinstance(value, str) and value in inner:
+                return value
+            raise self._misfit(value, f"one of {', '.join(inner)}", name)
+        if outer in (tuple, list):
+            kinds = inner if outer is tuple else inner * len(value) if _is_list(value) else ()
+            if not _is_list(value) or len(value) != len(kinds):
+                raise self._misfit(value, f"a list of {len(inner)}" if kinds else "a list", name)
+            return outer(
+                self.value(one, part, name) for one, part in zip(kinds, value, strict=True)
+            )
+        if outer is dict:
+            if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+                raise self._misfit(value, "names and their weights", name)
+            return {
+                key: self.value(inner[1], part, _dotted(name, key)) for key, part in value.items()
+            }
+        return self._plain(kind, value, name)
+
+    def _plain(self, kind: Any, value: Any, name: str) -> Any:
+        if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+            if abs(value) < _LARGEST:  # NaN is not
+                return float(value)
+        elif type(value) is kind and (kind is not int or abs(value) < _LARGEST):
+            return value
+        raise self._misfit(value, _WORDS[kind], name)
+
+    def _misfit(self, value: object, wanted: str, name: str) -> BadRecipe:
+        there = f"{name} is" if name else "is"
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        return BadRecipe(
+            self.where, f"{there} {shown}, and {wanted} belongs there", "see docs/recipes.md"
+        )
 
 
 def _is_list(value: object) -> bool:
     return isinstance(value, list | tuple)
-
-
-def _misfit(value: object, wanted: str, where: str, name: str) -> BadRecipe:
-    there = f"{name} is" if name else "is"
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return BadRecipe(where, f"{there} {shown}, and {wanted} belongs there", "see docs/recipes.md")
 
 
 def _dotted(name: str, key: object) -> str:
@@ -396,7 +410,7 @@ def _read_yaml(name_or_path: str | Path) -> dict[str, Any]:
             raise BadRecipe(name, f"cannot be read ({error})", "give a YAML text file") from error
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         words = " ".join(str(error).split())
         raise BadRecipe(name, f"is not YAML ({words})", "see docs/recipes.md") from error
     if not isinstance(values, dict):

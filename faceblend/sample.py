@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, SupportsIndex
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ import faceblend
 from faceblend import draw as drawing
 from faceblend.bank import FaceBank
 from faceblend.draw import Draw, FakeDraw
-from faceblend.errors import BadBank, BadRecipe, Rejected
+from faceblend.errors import BadArgument, BadBank, BadRecipe, Rejected
 from faceblend.face import Alpha, Face, Image, Landmarks, Mask, Xray
 from faceblend.ops import NAMED, degrade, geometry, warp
 from faceblend.ops import mask as masks
@@ -84,7 +84,7 @@ class Blend:
     """Rows and columns outside which alpha is zero."""
 
 
-def sample(bank: FaceBank, recipe: Recipe, seed: int, index: int) -> Sample:
+def sample(bank: FaceBank, recipe: Recipe, seed: SupportsIndex, index: SupportsIndex) -> Sample:
     """Make sample ``index`` of a run: a pure function of its four arguments.
 
     A degenerate mask is drawn again, up to ``recipe.reject.attempts`` times.
@@ -100,7 +100,9 @@ def sample(bank: FaceBank, recipe: Recipe, seed: int, index: int) -> Sample:
         BadImage: a crop of the bank cannot be read.
         BadRecipe: the recipe's window leaves the bank's crops.
         BadBank: the bank holds no real face.
+        BadArgument: ``seed`` or ``index`` is no such number.
     """
+    seed, index = _number("seed", seed), _number("index", index)
     recipe.check_fits(bank.crop_size)
     if not len(bank.reals):
         raise BadBank(bank.root, "holds no real face", "blends are made of real faces: add some")
@@ -136,7 +138,7 @@ def replay(record: str | Mapping[str, Any], bank: FaceBank) -> Sample:
         content = json.loads(record) if isinstance(record, str) else dict(record)
         index, values = operator.index(content["index"]), content["draw"]
         fingerprint, made_with = content["bank"], content["versions"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadRecipe("record", f"is not one ({error!r})", "give a sample's record") from error
     if content.get("format") != FORMAT:
         raise BadRecipe("record", f"has format {content.get('format')!r}", f"give format {FORMAT}")
@@ -152,7 +154,7 @@ def replay(record: str | Mapping[str, Any], bank: FaceBank) -> Sample:
             f"the record was made with {made_with}, this is {versions()}: pixels may differ",
             stacklevel=2,
         )
-    drawn = build(Draw, values, "record")
+    drawn = build(Draw, values, "record", complete=True)
     drawing.check(drawn, bank)
     return _rendered(bank, drawn, index, _line(content))
 
@@ -233,6 +235,13 @@ def versions() -> dict[str, str | int]:
         "numpy": np.__version__,
         "opencv": cv2.__version__,
     }
+
+
+def _number(name: str, value: SupportsIndex) -> int:
+    number = operator.index(value)
+    if not 0 <= number < 2**64:
+        raise BadArgument(name, f"is {number}", "give a number from 0 to 2**64 - 1")
+    return number
 
 
 def _rendered(bank: FaceBank, drawn: Draw, index: int, record: str) -> Sample:
