@@ -321,6 +321,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words_of = " ".join(str(error).removeprefix("faceblend: ").split())
         print(f"faceblend: {words_of}", file=sys.stderr)
         return BAD_INPUT
+    except OSError as error:  # a full disk, a folder that may not be written
+        if debug:
+            raise
+        where = error.filename or "a file"
+        print(f"faceblend: {where}: {error.strerror or error}; check the disk", file=sys.stderr)
+        return BAD_INPUT
     except KeyboardInterrupt:
         print("faceblend: stopped; the same command continues", file=sys.stderr)
         return INTERRUPTED
@@ -343,6 +349,7 @@ def _add_commands(parser: argparse.ArgumentParser, table: Mapping[str, _Entry]) 
         documented = docstring_parser.parse(entry.function.__doc__ or "")
         command = commands.add_parser(
             name,
+            allow_abbrev=False,  # a new option must not change what an old script means
             help=documented.short_description,
             description=documented.short_description,
             epilog=entry.note,
