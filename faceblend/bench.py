@@ -1,6 +1,7 @@
 """Every speed claim as a command: warm-up, repeated rounds, medians, and the time of each step."""
 
 import cProfile
+import inspect
 import platform
 import pstats
 import statistics
@@ -119,7 +120,7 @@ def _profiled(bank: FaceBank, recipe: Recipe, count: int) -> dict[str, float]:
 def _total(
     spent: Mapping[tuple[str, int, str], float], functions: tuple[Callable[..., Any], ...]
 ) -> float:
-    codes = (function.__code__ for function in functions)
+    codes = (inspect.unwrap(function).__code__ for function in functions)
     places = [(code.co_filename, code.co_firstlineno, code.co_name) for code in codes]
     return float(np.sum([spent.get(place, 0.0) for place in places]))
 
