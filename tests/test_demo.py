@@ -9,21 +9,10 @@ import pytest
 
 from faceblend.bank import FaceBank
 from faceblend.demo import FRAMES, demo
-from faceblend.errors import MissingModel
-from faceblend.ingest.detect import DlibHog
 from faceblend.store import verify
 
+pytestmark = pytest.mark.model
 
-def has_model() -> bool:
-    try:
-        return bool(DlibHog().name)
-    except MissingModel:
-        return False
-
-
-pytestmark = pytest.mark.skipif(
-    not has_model(), reason="dlib and its model: pip install 'faceblend[landmarks]'"
-)
 
 OFFLINE = """
 import socket, sys

