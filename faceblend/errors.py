@@ -34,6 +34,10 @@ class BadImage(FaceblendError):
     """A picture that cannot be read as what it claims to be."""
 
 
+class BadVideo(FaceblendError):
+    """A video that cannot be read, or not as far as was asked."""
+
+
 class NoFace(FaceblendError):
     """A picture that reads well and shows no usable face."""
 
