@@ -3,8 +3,9 @@
 A bank of real faces goes in; a deterministic stream of (image, X-ray, label, record) comes
 out. The map, in the order in which data flows:
 
-    ingest/     photographs -> faces, landmarks and crops: detect, extract
+    ingest/     photographs, videos and others' trees -> faces, landmarks and crops
     bank        FaceBank: crops and landmarks on disk
+    convert     a bank in the layouts of other programs; faces_df: as a table
     partner     who lends the foreground to a background
     recipe      what may be drawn; presets/ holds the published recipes
     draw        what was drawn: the only file that draws random numbers
@@ -15,6 +16,7 @@ out. The map, in the order in which data flows:
     export      the classic folders of PNGs
     torch       the same samples for a DataLoader: from shards, or blended online
     audit/      look, don't trust: contact sheets and histograms
+    forged/     X-rays of real forgeries, from their masks or originals
     demo        two public-domain people, from photograph to verified set
     bench       every speed claim as a command
     cli         ``faceblend ...``

@@ -91,7 +91,8 @@ class FaceBank:
     """Faces to blend: open one with :meth:`open` or :meth:`from_landmarks_json`.
 
     ``len(bank)`` counts faces and ``bank[row]`` reads one :class:`~faceblend.face.Face`.
-    A bank pickles as the place that it was opened from, so it travels to workers free.
+    A bank pickles as the place that it was opened from, so it travels to workers free; one
+    of :meth:`in_place` pickles whole.
     """
 
     root: Path
@@ -183,6 +184,25 @@ class FaceBank:
         return cls._build(root, size, fingerprint, points, table, reopen)
 
     @classmethod
+    def in_place(
+        cls, root: str | os.PathLike[str], rows: Iterable[FaceRow], *, crop_size: int
+    ) -> "FaceBank":
+        """Faces of crops that stay where they are, such as another program's; writes nothing.
+
+        Args:
+            root: the folder that ``crop`` paths start from.
+            rows: the faces; ordered by video, frame and crop.
+            crop_size: side of every crop, px; checked when each is read.
+
+        Raises:
+            BadBank: there is no row, two rows share a crop, or one has not 68 landmarks.
+        """
+        root = Path(root)
+        ordered, points = _ordered(rows, root)
+        table = _table(ordered).drop_columns(["landmarks"])
+        return cls._build(root, crop_size, _fingerprint(table, points, crop_size), points, table)
+
+    @classmethod
     def create(
         cls,
         path: str | os.PathLike[str],
@@ -203,15 +223,7 @@ class FaceBank:
             BadBank: there is no row, two rows share a crop, or one has not 68 landmarks.
         """
         root = Path(path)
-        ordered = sorted(rows, key=lambda row: (row.video, row.frame, row.crop))
-        if not ordered:
-            raise BadBank(
-                root, "no face to put into it", "look into errors.jsonl for what was refused"
-            )
-        crops = [row.crop for row in ordered]
-        if len(set(crops)) < len(crops):
-            raise BadBank(root, "two faces share one crop file", "give every face its own")
-        points = np.stack([_points(row.landmarks, root / row.crop) for row in ordered])
+        ordered, points = _ordered(rows, root)
         table = _table(ordered)
         bare = table.drop_columns(["landmarks"])
         meta = {
@@ -238,7 +250,7 @@ class FaceBank:
         fingerprint: str,
         landmarks: np.ndarray,
         table: pa.Table,
-        reopen: tuple[str, ...],
+        reopen: tuple[str, ...] = (),
     ) -> "FaceBank":
         return cls(
             root=root,
@@ -253,8 +265,11 @@ class FaceBank:
             _reopen=reopen,
         )
 
-    def __reduce__(self) -> tuple[Any, tuple[str, ...]]:
-        return _reopened, self._reopen
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        if self._reopen:
+            return _reopened, self._reopen
+        whole = (self.root, self.crop_size, self.fingerprint, self.landmarks, self.table)
+        return FaceBank._build, whole
 
     # -- reading ---------------------------------------------------------------------
 
@@ -347,6 +362,18 @@ class FaceBank:
 
 def _reopened(how: str, *where: Any) -> FaceBank:
     return FaceBank.open(*where) if how == "open" else FaceBank.from_landmarks_json(*where)
+
+
+def _ordered(rows: Iterable[FaceRow], root: Path) -> tuple[list[FaceRow], np.ndarray]:
+    ordered = sorted(rows, key=lambda row: (row.video, row.frame, row.crop))
+    if not ordered:
+        raise BadBank(
+            root, "no face to put into it", "look into errors.jsonl for what was refused"
+        )
+    crops = [row.crop for row in ordered]
+    if len(set(crops)) < len(crops):
+        raise BadBank(root, "two faces share one crop file", "give every face its own")
+    return ordered, np.stack([_points(row.landmarks, root / row.crop) for row in ordered])
 
 
 def _read_meta(root: Path) -> dict[str, Any]:

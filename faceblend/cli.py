@@ -196,6 +196,93 @@ def verify(
     return FAILURES if report.problems else DONE
 
 
+def export(
+    bank: Path,
+    out: Path,
+    to: Literal["deepfakebench", "folder", "json", "faces-df"],
+    size: int | None = None,
+    dataset: str | None = None,
+    crops: Path | None = None,
+    workers: int | None = None,
+    strict: bool = False,
+) -> int:
+    """Write a bank in a layout that other programs read; continue one that was cut off.
+
+    Args:
+        bank: folder of the bank, or a classic landmark file (see --crops)
+        out: folder; for json and faces-df the file. What is there is compared, not overwritten
+        to: deepfakebench: frames/, landmarks/ and the dataset's JSON; folder: VIDEO/%03d.png;
+            json: the classic landmark file; faces-df: the table of icpr2020dfdc, as parquet
+        size: side of the pictures, px; 256 for deepfakebench and the bank's for folder if not
+            given (DeepfakeBench resizes pictures and not their landmarks)
+        dataset: name in DeepfakeBench's JSON; that of the folder if not given
+        crops: folder that the keys of a landmark file start from; its own if not given
+        workers: processes; every core if not given
+        strict: exit with 1 if any crop was refused
+    """
+    from faceblend.convert import export_bank
+
+    report = export_bank(
+        _open_bank(bank, crops),
+        out,
+        to,
+        size=size,
+        dataset=dataset,
+        workers=_cores(workers),
+    )
+    for crop, reason in report.refused:
+        print(f"{crop}: {reason}", file=sys.stderr)
+    print(report)
+    return FAILURES if strict and report.refused else DONE
+
+
+def xray_of(
+    fake: Path,
+    out: Path,
+    original: Path | None = None,
+    mask: Path | None = None,
+    ffpp: bool = False,
+    originals: bool = False,
+    frames: int = 32,
+    share: float | None = None,
+    level: int | None = None,
+    hull: bool = False,
+    workers: int | None = None,
+    strict: bool = False,
+) -> int:
+    """Estimate the X-rays of real forgeries from their masks or their originals.
+
+    Args:
+        fake: forged video or picture; with --ffpp the root of an FF++ tree
+        out: folder for fake/, mask/, records.jsonl and a contact sheet
+        original: the real video or picture that it was made of; not with --mask or --ffpp
+        mask: the mask that its dataset ships, instead of the original
+        ffpp: do every forgery of the tree, from its mask video or else its original
+        originals: with --ffpp, compare with the originals even where there are masks
+        frames: of each video, spread evenly
+        share: width of the transition over the region's longer side; else measured from the
+            difference, and 0.1 for a mask
+        level: 0 to 254, above which a difference (default: 4) or a mask (default: 64) counts
+        hull: take the convex hull of what differs
+        workers: processes with --ffpp; every core if not given
+        strict: exit with 1 if any frame has no X-ray or any forgery was refused
+    """
+    from faceblend.forged import How, xray_of_ffpp
+    from faceblend.forged import xray_of as run
+
+    how = How(frames=frames, share=share, level=level, hull=hull)
+    if ffpp:
+        if original is not None or mask is not None:
+            raise BadArgument("--ffpp", "finds originals and masks itself", "drop the other one")
+        report = xray_of_ffpp(fake, out, how=how, originals=originals, workers=_cores(workers))
+    else:
+        report = run(fake, out, original=original, mask=mask, how=how)
+    for name, reason in report.errors:
+        print(f"{name}: {reason}", file=sys.stderr)
+    print(report)
+    return FAILURES if strict and (report.empty or report.errors) else DONE
+
+
 def inspect(set: Path, out: Path | None = None, count: int = 24, panel: int = 160) -> int:
     """Draw a contact sheet (image, X-ray, overlay) and histograms of what was drawn.
 
@@ -264,7 +351,7 @@ def bench_generate(
 @dataclass(frozen=True, kw_only=True)
 class _Command:
     function: Callable[..., int]
-    first: str | None = None  # the argument that needs no option name
+    first: tuple[str, ...] = ()  # the arguments that need no option name
     note: str | None = None
 
 
@@ -278,14 +365,16 @@ _Entry = _Command | _Group
 
 COMMANDS: dict[str, _Entry] = {
     "demo": _Command(function=demo),
-    "extract": _Command(function=extract, first="source", note=_MODEL_NOTE),
-    "landmarks": _Command(function=landmarks, first="images", note=_MODEL_NOTE),
-    "generate": _Command(function=generate, first="bank"),
-    "verify": _Command(function=verify, first="set"),
-    "inspect": _Command(function=inspect, first="set"),
+    "extract": _Command(function=extract, first=("source",), note=_MODEL_NOTE),
+    "landmarks": _Command(function=landmarks, first=("images",), note=_MODEL_NOTE),
+    "generate": _Command(function=generate, first=("bank",)),
+    "export": _Command(function=export, first=("bank",)),
+    "xray-of": _Command(function=xray_of, first=("fake", "original")),
+    "verify": _Command(function=verify, first=("set",)),
+    "inspect": _Command(function=inspect, first=("set",)),
     "bench": _Group(
         summary="Time a part of the library.",
-        commands={"generate": _Command(function=bench_generate, first="bank")},
+        commands={"generate": _Command(function=bench_generate, first=("bank",))},
     ),
 }
 """Every command by its name."""
@@ -357,7 +446,7 @@ def _add_commands(parser: argparse.ArgumentParser, table: Mapping[str, _Entry]) 
         command.set_defaults(function=entry.function)
         helps = {shown.arg_name: shown.description or "" for shown in documented.params}
         for parameter in signature(entry.function).parameters.values():
-            _add_argument(command, parameter, helps[parameter.name], parameter.name == entry.first)
+            _add_argument(command, parameter, helps[parameter.name], parameter.name in entry.first)
 
 
 def _add_argument(
@@ -369,26 +458,27 @@ def _add_argument(
     required = default is Parameter.empty
     if not required and default not in (None, False):
         words += f" (default: {default})"
+    plain = next(part for part in (*get_args(kind), kind) if part is not type(None))
     if positional:
-        command.add_argument(parameter.name, type=kind, help=words)
+        many = None if required else "?"
+        command.add_argument(parameter.name, type=plain, nargs=many, help=words)
     elif kind is bool:
         command.add_argument(option, action="store_true", help=words)
     elif get_origin(kind) is Literal:
-        command.add_argument(option, choices=get_args(kind), default=default, help=words)
+        given = {"required": True} if required else {"default": default}
+        command.add_argument(option, choices=get_args(kind), help=words, **given)
     elif kind is Recipe:
         choices = "|".join(preset_names())
         words += " (default: bi)"
         command.add_argument(option, metavar=f"{choices}|FILE", default="bi", help=words)
     else:
-        # of T | None, T
-        kind = next(part for part in (*get_args(kind), kind) if part is not type(None))
         command.add_argument(
             option,
-            type=kind,
+            type=plain,
             required=required,
             default=None if required else default,
             help=words,
-            metavar={Path: "PATH", int: "N", str: "TEXT"}[kind],
+            metavar={Path: "PATH", int: "N", float: "X", str: "TEXT"}[plain],
         )
 
 
@@ -419,7 +509,23 @@ def _open_bank(path: Path, crops: Path | None) -> FaceBank:
         return FaceBank.from_landmarks_json(path, crops if crops is not None else path.parent)
     if crops is not None:
         raise BadArgument("--crops", "goes with a landmark file", f"{path} is a folder: drop it")
+    if path.is_dir() and not (path / "bank.json").exists():
+        tree = _deepfakebench(path)
+        if tree is not None:
+            return tree
     return FaceBank.open(path)
+
+
+def _deepfakebench(path: Path) -> FaceBank | None:
+    """A DeepfakeBench tree, where the folder is one."""
+    from faceblend.ingest.deepfakebench import has_frames, read_deepfakebench
+
+    if not has_frames(path):
+        return None
+    tree = read_deepfakebench(path)
+    for refused in tree.refused:
+        print(f"{refused.source}: {refused.reason}", file=sys.stderr)
+    return tree.bank
 
 
 def _cores(workers: int | None) -> int:

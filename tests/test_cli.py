@@ -136,6 +136,35 @@ def test_strict_tells_of_rejected_samples(bank: FaceBank, tmp_path: Path) -> Non
     assert run("generate", bank.root, *words, "--strict") == FAILURES
 
 
+def test_a_bank_goes_out_as_a_deepfakebench_tree_and_is_generated_from_in_place(
+    bank: FaceBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = tmp_path / "drawn"
+    words = ("--to", "deepfakebench", "--size", bank.crop_size, "--workers", 1)
+    assert run("export", bank.root, "--out", tree, *words) == DONE
+    assert f"12 faces in {tree}" in capsys.readouterr().out
+    words = ("--out", tmp_path / "set", "--count", 3, "--workers", 1)
+    assert run("generate", tree, *words) == DONE
+    assert run("verify", tmp_path / "set", "--bank", tree) == DONE
+
+
+def test_the_xray_of_a_forgery_comes_from_its_original(bank: FaceBank, tmp_path: Path) -> None:
+    original = bank[0].image
+    forged = original.copy()
+    forged[100:200, 90:220] = bank[5].image[100:200, 90:220]
+    for name, picture in (("fake", forged), ("original", original)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    words = (tmp_path / "fake.png", tmp_path / "original.png", "--out", tmp_path / "out")
+    assert run("xray-of", *words) == DONE
+    (mask,) = (tmp_path / "out" / "mask").glob("*.png")
+    shown = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE)
+    assert shown.max() > 200
+    assert not shown[:60].any()
+    assert not shown[130:170, 130:180].any()  # deep inside
+    same = (tmp_path / "original.png", tmp_path / "original.png", "--out", tmp_path / "none")
+    assert run("xray-of", *same, "--strict") == FAILURES
+
+
 def test_bench_prints_every_step_and_writes_its_figures(
     bank: FaceBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -109,18 +109,36 @@ def contact_sheet(
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    rows = -(-len(samples) // columns)
+    shown = [(one.image, one.xray, _caption(one)) for one in samples]
+    return sheet(shown, panel=panel, columns=columns)
+
+
+def sheet(
+    shown: Sequence[tuple[np.ndarray, np.ndarray, str]], *, panel: int = 160, columns: int = 3
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Lay pictures out as image, X-ray and overlay, each with its caption underneath.
+
+    Args:
+        shown: (H, W, 3) uint8 RGB, its (H, W) float32 X-ray, and the caption; pictures of any
+            size, squeezed to squares.
+        panel: side of each picture on the sheet, px.
+        columns: pictures in a row.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    rows = -(-len(shown) // columns)
     width, height = 3 * panel + _GAP, panel + _CAPTION + _GAP
     canvas = Pillow.new("RGB", (columns * width - _GAP, rows * height - _GAP), "white")
     pen = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(size=11)
-    for place, shown in enumerate(samples):
+    for place, (image, xray, caption) in enumerate(shown):
         left, top = place % columns * width, place // columns * height
-        mask = np.repeat(shown.xray_u8[..., None], 3, axis=2)
-        panels = (shown.image, mask, overlay(shown.image, shown.xray))
+        grey = np.rint(xray * np.float32(255)).astype(np.uint8)
+        panels = (image, np.repeat(grey[..., None], 3, axis=2), overlay(image, xray))
         small = [cv2.resize(p, (panel, panel), interpolation=cv2.INTER_AREA) for p in panels]
         canvas.paste(Pillow.fromarray(np.concatenate(small, axis=1)), (left, top))
-        pen.text((left + 2, top + panel + 1), _caption(shown), fill="black", font=font)
+        pen.text((left + 2, top + panel + 1), caption, fill="black", font=font)
     return np.asarray(canvas)
 
 

@@ -1,6 +1,13 @@
-"""Fills a bank from what people have: the only room that reads photographs of any kind.
+"""Fills a bank from what people have: the only room that reads pictures and videos of any kind.
 
-detect       faces and 68 landmarks behind one protocol
-photograph   any picture file as upright RGB, and the square crop around a face
-extract      a folder of photographs -> bank, or the classic landmark file
+photograph      any picture file as upright RGB, and which files of a folder are pictures
+video           frames out of videos, exact by number
+detect          faces and 68 landmarks behind one protocol
+track           faces through a video: detection now and then, a look around each in between
+crop            the square around a face
+group           which photographs make a "video"
+look            a photograph looked at: its usable faces, or why it has none
+extract         a folder of photographs -> bank
+landmarks       the classic landmark file of pictures as they are
+deepfakebench   a DeepfakeBench tree, read in place; rearranged: its dataset JSON
 """
