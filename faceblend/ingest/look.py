@@ -7,15 +7,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from faceblend import atomic
 from faceblend.errors import BadImage, MissingModel
 from faceblend.face import Image, Landmarks
 from faceblend.ingest.detect import Detection, Detector
 from faceblend.ingest.photograph import read_photograph
 
-Kind = Literal["unreadable", "no-face", "small-face", "ungrouped", "failed"]
-"""``unreadable``: no picture came out of the file; ``ungrouped``: its path matches no
-group; ``failed``: the detector or the disk did, and the same command tries again."""
+Kind = Literal["unreadable", "cut-off", "no-face", "small-face", "ungrouped", "failed"]
+"""``unreadable``: no picture came out of the file; ``cut-off``: not all of a video's frames did;
+``ungrouped``: its path matches no group; ``failed``: the detector or the disk did, and the same
+command tries again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,8 @@ def look(
         image = read_photograph(folder / source, max_pixels)
     except BadImage as error:
         reason = "; ".join(error.args[1:])
-        return Look(image=None, faces=(), refusal=_refusal(source, "unreadable", reason))
+        kind: Kind = "failed" if _disk_failed(error) else "unreadable"
+        return Look(image=None, faces=(), refusal=_refusal(source, kind, reason))
     try:
         found = detector.detect(image)
     except MissingModel:
@@ -79,12 +83,15 @@ def look(
         reason = "shows no face that the detector finds; leave it out or crop it closer"
         return Look(image=image, faces=(), refusal=_refusal(source, "no-face", reason))
     chosen = found[:1] if only_largest else found
+    if not all(np.isfinite(face.landmarks).all() for face in chosen):
+        reason = "the detector gave landmarks that are no numbers; look into the detector"
+        return Look(image=image, faces=(), refusal=_refusal(source, "failed", reason))
     sizes = [face_size(face.landmarks) for face in chosen]
     usable = tuple(face for face, size in zip(chosen, sizes, strict=True) if size >= min_face)
     if len(usable) == len(chosen):
         return Look(image=image, faces=usable, refusal=None)
     if len(chosen) == 1:
-        reason = f"its face of {sizes[0]:.0f} px is under {min_face} px"
+        reason = f"its face of {int(sizes[0])} px is under {min_face} px"
     else:
         few = len(chosen) - len(usable)
         reason = f"{few} of its {len(chosen)} faces are under {min_face} px"
@@ -114,6 +121,12 @@ def counted(counts: dict[str, int]) -> str:
     """``3 (no-face 2, unreadable 1)``."""
     parts = ", ".join(f"{name or 'no suffix'} {count}" for name, count in counts.items())
     return f"{sum(counts.values()):,} ({parts})"
+
+
+def _disk_failed(error: BadImage) -> bool:
+    # a number comes from the system; Pillow raises OSError for damage too, without one
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno is not None
 
 
 def _refusal(source: str, kind: Kind, reason: str) -> Refusal:

@@ -54,7 +54,9 @@ class Listing:
     """other files, counted by suffix"""
 
 
-def list_photographs(folder: Path, *, leave_out: Path | None = None) -> Listing:
+def list_photographs(
+    folder: Path, *, leave_out: Path | None = None, suffixes: tuple[str, ...] = SUFFIXES
+) -> Listing:
     """Find the photographs of a folder and its subfolders.
 
     Links to folders are not followed, hidden files are ignored.
@@ -62,6 +64,7 @@ def list_photographs(folder: Path, *, leave_out: Path | None = None) -> Listing:
     Args:
         folder: where to look.
         leave_out: a folder that is not looked into, such as the one being written.
+        suffixes: of the files that count, in lower case; other files are ignored.
 
     Raises:
         BadArgument: there is no such folder, or no photograph in it.
@@ -75,7 +78,7 @@ def list_photographs(folder: Path, *, leave_out: Path | None = None) -> Listing:
 
     def blocked(error: OSError) -> None:
         name = os.path.relpath(error.filename, folder)
-        unreachable.append((_writable(name), f"cannot be listed ({error.strerror})"))
+        unreachable.append((writable(name), f"cannot be listed ({error.strerror})"))
 
     barred = None if leave_out is None else leave_out.resolve()
     for place, folders, files in os.walk(folder, onerror=blocked):
@@ -83,14 +86,14 @@ def list_photographs(folder: Path, *, leave_out: Path | None = None) -> Listing:
         for name in files:
             path = Path(place, name)
             source = path.relative_to(folder).as_posix()
-            if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+            if name.startswith(".") or path.suffix.lower() not in suffixes:
                 ignored[path.suffix.lower()] += 1
                 continue
             try:
                 source.encode()
                 status = path.stat()
             except UnicodeEncodeError:
-                unreachable.append((_writable(source), "its name is not UTF-8; rename it"))
+                unreachable.append((writable(source), "its name is not UTF-8; rename it"))
             except OSError as error:
                 unreachable.append((source, f"cannot be read ({error.strerror})"))
             else:
@@ -103,7 +106,7 @@ def list_photographs(folder: Path, *, leave_out: Path | None = None) -> Listing:
     if not photographs and not unreachable:
         others = f" among its {ignored.total()} files" if ignored else ""
         raise BadArgument(
-            folder, f"holds no photograph{others}", f"photographs end in {', '.join(SUFFIXES)}"
+            folder, f"holds no photograph{others}", f"files that count end in {', '.join(suffixes)}"
         )
     return Listing(
         photographs=tuple(sorted(photographs, key=lambda one: one.source)),
@@ -115,9 +118,9 @@ def list_photographs(folder: Path, *, leave_out: Path | None = None) -> Listing:
 def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Image:
     """Read a JPEG, PNG, WebP, BMP or TIFF file as people see it.
 
-    Turned upright as its EXIF data say; 16 bits scaled to 8 and rounded; CMYK, palettes and
-    grey converted; what is transparent lies over white. Embedded colour profiles are not
-    applied. Of several pictures in a file the first counts.
+    Turned upright as its EXIF data say; 16 bits scaled to 8, grey rounded and colour to within
+    one level; CMYK, palettes and grey converted; what is transparent lies over white. Embedded
+    colour profiles are not applied. Of several pictures in a file the first counts.
 
     Args:
         path: the file; its content decides what it is, not its name.
@@ -207,6 +210,6 @@ def _rgb(path: Path, picture: PIL.Image.Image) -> Image:
     return np.asarray(picture.convert("RGB"))
 
 
-def _writable(name: str) -> str:
-    # bytes of a name that are no text, as \xNN
+def writable(name: str) -> str:
+    """A file's name as text that can be written: bytes that are no UTF-8 become ``\\xNN``."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

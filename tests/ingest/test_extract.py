@@ -16,10 +16,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
+import PIL.JpegImagePlugin
 import pytest
 
 from faceblend.bank import FaceBank
-from faceblend.errors import BadArgument, BadBank, NoFace
+from faceblend.errors import BadArgument, BadBank, MissingModel, NoFace
 from faceblend.face import Image, Landmarks
 from faceblend.ingest.crop import crop_face
 from faceblend.ingest.detect import Detection
@@ -185,6 +187,12 @@ def test_jpeg_crops_keep_full_colour(photographs: Path, tmp_path: Path) -> None:
     assert np.abs(bank[0].image[:60, :60].astype(int) - (200, 20, 20)).max() <= 3
 
 
+def test_jpeg_crops_store_colour_as_finely_as_light(photographs: Path, tmp_path: Path) -> None:
+    bank = extract(photographs, tmp_path / "bank", detector=Drawn(), crop_format="jpg").bank
+    with PIL.Image.open(bank.root / bank.crop(0)) as crop:
+        assert PIL.JpegImagePlugin.get_sampling(crop) == 0  # 4:4:4
+
+
 # -- what is refused -----------------------------------------------------------------
 
 
@@ -218,6 +226,7 @@ def test_every_refusal_is_recorded_with_its_kind_and_reason(
         "eve/blank.png": "no-face",
         "odd.png": "ungrouped",
     }
+    assert list(told) == sorted(told)
     assert told["ben/b.png"][1] == "RuntimeError: the detector choked"
     assert told["ben/many.png"][1].startswith("2 of its 4 faces are under 95 px")
     assert "0 bytes" in told["ann/broken.png"][1]
@@ -278,6 +287,104 @@ def test_other_settings_other_photographs_and_other_files_are_refused(
     assert contents(tmp_path / "bank") == before
     with pytest.raises(BadArgument, match="holds other files"):
         extract(photographs, tmp_path / "others", detector=Drawn())
+
+
+def test_photographs_over_the_limit_of_pixels_are_refused(
+    photographs: Path, tmp_path: Path
+) -> None:
+    save(photographs / "eve" / "b.png", np.zeros((240, 241, 3), np.uint8))
+    report = extract(photographs, tmp_path / "bank", detector=Drawn(), max_pixels=240 * 240)
+    assert (report.faces, report.errors) == (5, {"unreadable": 1})
+    assert "241x240" in errors(report.bank.root)[0]["reason"]
+
+
+def test_landmarks_that_are_no_place_in_the_photograph_fail_in_words(
+    photographs: Path, tmp_path: Path
+) -> None:
+    class Astray(Drawn):
+        def detect(self, image: Image) -> list[Detection]:
+            (face,) = super().detect(image)
+            factor = {0: np.nan, 1: 0.0, 2: 20.0}.get(len(self.seen) - 1, 1.0)
+            astray: Landmarks = face.landmarks * np.float32(factor)
+            return [Detection(box=face.box, score=face.score, landmarks=astray)]
+
+    report = extract(photographs, tmp_path / "bank", detector=Astray(), min_face=1)
+    told = {
+        entry["source"]: (entry["kind"], entry["reason"]) for entry in errors(report.bank.root)
+    }
+    assert (report.faces, len(told)) == (2, 3)
+    assert told["ann/a.png"][0] == told["ben/a.png"][0] == "failed"
+    assert "landmarks that are no numbers" in told["ann/a.png"][1]
+    assert told["ann/b.png"][0] == "small-face"  # all in one point
+    assert "and the photograph is 240x240" in told["ben/a.png"][1]
+    again = extract(photographs, tmp_path / "bank", detector=Drawn(), min_face=1)
+    assert (again.faces, again.kept, again.errors) == (5, 1, {})  # eve was kept
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"group": "file"}, "group is 'folder' there and 'file' here"),
+        ({"subject": "folder"}, "subject is None there and 'folder' here"),
+        ({"faces": "all"}, "faces is 'largest' there and 'all' here"),
+        ({"crop_size": 256}, "crop_size is 317 there and 256 here"),
+        ({"crop_format": "jpg"}, "crop_format is 'png' there and 'jpg' here"),
+        ({"max_pixels": 10**6}, "max_pixels is 128000000 there and 1000000 here"),
+    ],
+)
+def test_no_other_setting_continues_a_bank(
+    options: dict[str, Any], words: str, photographs: Path, tmp_path: Path
+) -> None:
+    extract(photographs, tmp_path / "bank", detector=Drawn())
+    before = contents(tmp_path / "bank")
+    detector = Drawn()
+    with pytest.raises(BadArgument, match=f"{words}; give the same to continue it, or another"):
+        extract(photographs, tmp_path / "bank", detector=detector, **options)
+    assert contents(tmp_path / "bank") == before
+    assert detector.seen == []
+
+
+def test_a_file_and_damaged_settings_cannot_become_a_bank(
+    photographs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadArgument, match="cannot be used as a bank"):
+        extract(photographs, tmp_path / "file", detector=Drawn())
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "settings.json").write_text('{"group": ')
+    with pytest.raises(BadArgument, match="cannot be used as a bank"):
+        extract(photographs, tmp_path / "damaged", detector=Drawn())
+    with pytest.raises(BadArgument, match="holds other files"):
+        extract(photographs, photographs, detector=Drawn())
+
+
+def test_a_bank_among_its_photographs_is_not_read_as_photographs(photographs: Path) -> None:
+    for _ in range(2):
+        report = extract(photographs, photographs / "ann" / "bank", detector=Drawn())
+    assert (report.pictures, report.kept) == (5, 3)
+
+
+def test_a_missing_model_stops_the_job_and_accuses_no_photograph(
+    photographs: Path, tmp_path: Path
+) -> None:
+    class Modelless(Drawn):
+        def detect(self, _: Image) -> list[Detection]:
+            raise MissingModel("the model", "is not there", "install it")
+
+    with pytest.raises(MissingModel, match="the model: is not there; install it"):
+        extract(photographs, tmp_path / "bank", detector=Modelless())
+    assert list(contents(tmp_path / "bank")) == ["settings.json"]
+    assert extract(photographs, tmp_path / "bank", detector=Drawn()).kept == 0
+
+
+def test_a_folder_whose_name_is_no_text_gives_a_video_that_has_one(
+    photographs: Path, tmp_path: Path
+) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    (photographs / "ann").rename(odd)
+    bank = extract(odd, tmp_path / "bank", detector=Drawn(), subject="folder").bank
+    assert bank.table["video"].to_pylist() == [r"caf\xe9"] * 2
+    assert bank.table["subject"].to_pylist() == [r"caf\xe9"] * 2
 
 
 # -- however it was made -------------------------------------------------------------
@@ -374,6 +481,183 @@ def test_changed_and_removed_photographs_leave_nothing_behind(
     assert (report.faces, report.kept) == (4, 1)
     fresh = extract(photographs, tmp_path / "fresh", detector=Drawn()).bank
     assert contents(report.bank.root) == contents(fresh.root)
+
+
+@pytest.mark.model
+def test_the_real_detector_gives_the_same_bank_in_one_and_in_two_processes(
+    tmp_path: Path,
+) -> None:
+    from skimage.data import astronaut
+
+    for name, left in (("a/1", 0), ("a/2", 4), ("b/1", 8)):
+        save(tmp_path / "photographs" / f"{name}.png", np.asarray(astronaut())[:300, 60 + left :])
+    one = extract(tmp_path / "photographs", tmp_path / "one", faces="all")
+    two = extract(tmp_path / "photographs", tmp_path / "two", faces="all", workers=2)
+    assert (one.faces, one.errors) == (3, {})
+    assert contents(one.bank.root) == contents(two.bank.root)
+
+
+class Interrupted(Drawn):
+    """Ctrl-C at the fourth photograph: the second of the second video."""
+
+    def detect(self, image: Image) -> list[Detection]:
+        if len(self.seen) == 3:
+            raise KeyboardInterrupt
+        return super().detect(image)
+
+
+def test_an_interrupted_run_leaves_no_bank_and_continues_with_its_finished_videos(
+    photographs: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        extract(photographs, tmp_path / "bank", detector=Interrupted())
+    with pytest.raises(BadBank, match="is not a finished face bank"):
+        FaceBank.open(tmp_path / "bank")
+    again = Drawn()
+    report = extract(photographs, tmp_path / "bank", detector=again)
+    assert (report.kept, len(again.seen)) == (1, 3)
+    fresh = extract(photographs, tmp_path / "fresh", detector=Drawn()).bank
+    assert contents(report.bank.root) == contents(fresh.root)
+
+
+def test_a_finished_bank_is_none_while_it_changes(photographs: Path, tmp_path: Path) -> None:
+    extract(photographs, tmp_path / "bank", detector=Drawn())
+    for name in ("ann/a", "ben/a"):
+        save(photographs / f"{name}.png", picture(60))
+    with pytest.raises(KeyboardInterrupt):
+        extract(photographs, tmp_path / "bank", detector=Interrupted())
+    with pytest.raises(BadBank, match="is not a finished face bank"):
+        FaceBank.open(tmp_path / "bank")
+
+
+def test_a_bank_whose_faces_are_all_gone_is_none(photographs: Path, tmp_path: Path) -> None:
+    save(photographs / "blank" / "a.png", np.zeros((50, 50, 3), np.uint8))
+    extract(photographs, tmp_path / "bank", detector=Drawn())
+    for path in photographs.glob("[abe]*/[ab].png"):
+        if path.parent.name != "blank":
+            path.unlink()
+    with pytest.raises(BadBank, match="no face to put into it"):
+        extract(photographs, tmp_path / "bank", detector=Drawn())
+    with pytest.raises(BadBank, match="is not a finished face bank"):
+        FaceBank.open(tmp_path / "bank")
+
+
+def test_two_workers_that_were_killed_end_like_a_run_that_was_not(
+    photographs: Path, tmp_path: Path, brightest: Any
+) -> None:
+    for number in range(12):
+        save(photographs / f"more{number}" / "a.png", picture(20 + number))
+    bank = tmp_path / "bank"
+    code = (
+        "import sys\nfrom brightest import Brightest\n"
+        "from faceblend.ingest.extract import extract\n"
+        "if __name__ == '__main__':\n"
+        "    extract(sys.argv[1], sys.argv[2], detector=Brightest(slow=0.1), workers=2)\n"
+    )
+    script = tmp_path / "modules" / "script.py"
+    script.write_text(code)
+    run = subprocess.Popen(
+        [sys.executable, str(script), str(photographs), str(bank)],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(bank.rglob("checkpoints/*.json"))) < 3:
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(run.pid, signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL
+    report = extract(photographs, bank, detector=brightest())
+    assert 3 <= report.kept < 15
+    undisturbed = extract(photographs, tmp_path / "undisturbed", detector=brightest()).bank.root
+    assert contents(bank) == contents(undisturbed)
+
+
+def test_what_killed_writers_left_is_swept_away(photographs: Path, tmp_path: Path) -> None:
+    bank = extract(photographs, tmp_path / "bank", detector=Drawn()).bank.root
+    before = contents(bank)
+    (bank / "checkpoints" / "ann.json").unlink()
+    left = [".bank.json.1-ab.tmp", "checkpoints/.ann.json.1-ab.tmp", "checkpoints/zoe.json"]
+    left += [
+        "crops/ann/.000000_0.png.1-ab.tmp",
+        "crops/zoe/000000_0.png",
+        "crops/ann/000009_0.png",
+    ]
+    for name in left:
+        (bank / name).parent.mkdir(exist_ok=True)
+        (bank / name).write_bytes(b"half")
+    extract(photographs, bank, detector=Drawn())
+    assert contents(bank) == before
+    assert not (bank / "crops" / "zoe").exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"half", None], ids=["emptied", "cut off", "one bit"])
+def test_a_damaged_crop_is_made_again(
+    damage: bytes | None, photographs: Path, tmp_path: Path
+) -> None:
+    bank = extract(photographs, tmp_path / "bank", detector=Drawn()).bank
+    before = contents(bank.root)
+    crop = bank.root / bank.crop(2)
+    data = bytearray(crop.read_bytes())
+    data[len(data) // 2] ^= 1
+    crop.write_bytes(data if damage is None else damage)
+    again = Drawn()
+    assert extract(photographs, bank.root, detector=again).kept == 2
+    assert len(again.seen) == 2  # ben's pictures
+    assert contents(bank.root) == before
+
+
+def test_a_photograph_with_a_new_time_is_looked_at_again(
+    photographs: Path, tmp_path: Path
+) -> None:
+    extract(photographs, tmp_path / "bank", detector=Drawn())
+    os.utime(photographs / "eve" / "a.png", ns=(1, 1))
+    again = Drawn()
+    assert extract(photographs, tmp_path / "bank", detector=again).kept == 2
+    assert len(again.seen) == 1
+
+
+def test_a_photograph_that_the_disk_refused_is_tried_again(
+    photographs: Path, tmp_path: Path
+) -> None:
+    away = tmp_path / "b.png"
+
+    class Mover(Drawn):
+        def detect(self, image: Image) -> list[Detection]:
+            if not away.exists():
+                (photographs / "ann" / "b.png").rename(away)
+            return super().detect(image)
+
+    first = extract(photographs, tmp_path / "bank", detector=Mover())
+    assert (first.faces, first.errors) == (4, {"failed": 1})
+    assert errors(first.bank.root)[0]["reason"] == (
+        "cannot be read (No such file or directory); check the file"
+    )
+    away.rename(photographs / "ann" / "b.png")  # as it was, to the nanosecond
+    second = extract(photographs, tmp_path / "bank", detector=Drawn())
+    assert (second.faces, second.errors, second.kept) == (5, {}, 2)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything"
+)
+def test_what_may_not_be_read_is_told_and_read_once_it_may(
+    photographs: Path, tmp_path: Path
+) -> None:
+    locked = photographs / "ann" / "a.png", photographs / "ben"
+    for path in locked:
+        path.chmod(0)
+    first = extract(photographs, tmp_path / "bank", detector=Drawn())
+    for path in locked:
+        path.chmod(0o700)
+    assert first.faces == 2
+    told = {entry["source"]: entry["reason"] for entry in errors(first.bank.root)}
+    assert told == {
+        "ann/a.png": "cannot be read (Permission denied); check the file",
+        "ben": "cannot be listed (Permission denied)",
+    }
+    assert extract(photographs, tmp_path / "bank", detector=Drawn()).faces == 5
 
 
 # -- names ---------------------------------------------------------------------------
