@@ -351,6 +351,36 @@ def bench_generate(
     return DONE
 
 
+def bench_extract(video: Path, frames: int = 0, rounds: int = 1, json: Path | None = None) -> int:
+    """Time following faces in a video on one core, beside searching every frame in full.
+
+    Args:
+        video: the file; decoding counts
+        frames: evenly spaced ones; 0 takes all
+        rounds: of both ways, in alternation
+        json: file for the figures
+    """
+    from faceblend.bench import bench_extract as run
+
+    result = run(video, frames=frames, rounds=rounds)
+    table = Table(
+        "", "s", "ms a frame", title=f"{result.frames} frames of {result.size}, one core"
+    )
+    ways = {"every frame in full": result.naive_seconds, "followed": result.seconds}
+    for name, seconds in ways.items():
+        table.add_row(name, f"{seconds:.2f}", f"{1000 * seconds / result.frames:.1f}")
+    Console().print(table)
+    print(
+        f"{result.ratio:.1f} times as fast; {result.kept:.1%} of {result.naive_faces} faces kept; "
+        f"landmarks {result.apart_median:.1%} of the eyes' distance apart (median), "
+        f"{result.apart_95:.1%} (95th percentile)"
+    )
+    print(", ".join(f"{name} {value}" for name, value in result.machine.items()))
+    if json is not None:
+        atomic.write_json(json, result.to_dict())
+    return DONE
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Command:
     function: Callable[..., int]
@@ -377,7 +407,10 @@ COMMANDS: dict[str, _Entry] = {
     "inspect": _Command(function=inspect, first=("set",)),
     "bench": _Group(
         summary="Time a part of the library.",
-        commands={"generate": _Command(function=bench_generate, first=("bank",))},
+        commands={
+            "generate": _Command(function=bench_generate, first=("bank",)),
+            "extract": _Command(function=bench_extract, first=("video",)),
+        },
     ),
 }
 """Every command by its name."""

@@ -2,8 +2,12 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import av
 import cv2
+import numpy as np
+import pytest
 
 from faceblend import bench
 from faceblend.bank import FaceBank
@@ -39,6 +43,25 @@ def test_only_fakes_are_timed_unless_told_otherwise(bank: FaceBank) -> None:
     assert bench_generate(bank, reals, count=3, rounds=1).step_ms["blend"] > 0
     mixed = bench_generate(bank, reals, count=3, rounds=1, fakes_only=False)
     assert mixed.step_ms["blend"] == 0
+
+
+@pytest.mark.model
+def test_both_ways_through_a_video_find_the_same_face(tmp_path: Path) -> None:
+    from skimage.data import astronaut
+
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 512, 512, "yuv420p"
+        for number in range(12):
+            picture = np.roll(astronaut(), 2 * number, axis=1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    result = bench.bench_extract(tmp_path / "clip.mp4", frames=4)
+    assert (result.frames, result.size, result.naive_faces) == (4, "512 x 512", 4)
+    assert result.kept == 1
+    assert 0 < result.apart_median <= result.apart_95 < 0.1
+    assert result.ratio == result.naive_seconds / result.seconds
+    json.dumps(result.to_dict())
 
 
 def test_opencv_has_its_threads_back_afterwards(bank: FaceBank) -> None:

@@ -106,7 +106,9 @@ def list_photographs(
     if not photographs and not unreachable:
         others = f" among its {ignored.total()} files" if ignored else ""
         raise BadArgument(
-            folder, f"holds no photograph{others}", f"files that count end in {', '.join(suffixes)}"
+            folder,
+            f"holds no photograph{others}",
+            f"those that count end in {', '.join(suffixes)}",
         )
     return Listing(
         photographs=tuple(sorted(photographs, key=lambda one: one.source)),
