@@ -31,6 +31,7 @@ from faceblend.ingest.look import (
     Kind,
     Refusal,
     counted,
+    disk_failed,
     face_size,
     look,
     told,
@@ -290,11 +291,15 @@ def _plan(
         for source, reason in listing.unreachable
     ]
     groups: dict[str, list[Photograph]] = {}
+    clips = {one.source for one in listing.photographs if _is_clip(one)}
     for photograph in listing.photographs:
         rule = "file" if _is_clip(photograph) else settings.group
         name = named(rule, photograph.source, root_name)
         if name is None:
             reason = f"its path does not match --group {settings.group!r}; widen it"
+            refusals.append(Refusal(source=photograph.source, kind="ungrouped", reason=reason))
+        elif name in clips and not _is_clip(photograph):
+            reason = f"--group calls it {name!r}, as a video file is; choose another rule"
             refusals.append(Refusal(source=photograph.source, kind="ungrouped", reason=reason))
         else:
             groups.setdefault(name, []).append(photograph)
@@ -454,6 +459,8 @@ class _Extraction:
             wanted = read_frames(path, evenly(there.frames, count), max_pixels=settings.max_pixels)
             for seen in follow(wanted, self.detector):
                 chosen = seen.faces[:1] if settings.faces == "largest" else seen.faces
+                if not all(np.isfinite(one.landmarks).all() for one in chosen):
+                    raise ValueError(f"landmarks of frame {seen.number} are no numbers")
                 usable = [one for one in chosen if face_size(one.landmarks) >= settings.min_face]
                 self._cut(video, seen.number, source, seen.image, usable, rows, refusals)
                 frames, faces = frames + 1, faces + len(chosen)
@@ -462,6 +469,8 @@ class _Extraction:
                 refusals.append(Refusal(source=source, kind="cut-off", reason=words))
         except BadVideo as error:
             kind: Kind = "cut-off" if frames else "unreadable"
+            if disk_failed(error):
+                kind = "failed"
             reason = "; ".join(error.args[1:])
             refusals.append(Refusal(source=source, kind=kind, reason=reason))
         if frames and not rows:

@@ -79,7 +79,8 @@ def landmarks(
         MissingModel: dlib or its landmark model is not there.
     """
     started = time.monotonic()
-    for name, value in (("min_face", min_face), ("max_pixels", max_pixels)):
+    limits = {"min_face": min_face, "max_pixels": max_pixels, "workers": workers}
+    for name, value in limits.items():
         if value < 1:
             raise BadArgument(name, f"is {value}", "give 1 or more")
     folder, path = Path(source), Path(out)

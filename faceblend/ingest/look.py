@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from faceblend import atomic
-from faceblend.errors import BadImage, MissingModel
+from faceblend.errors import BadImage, BadVideo, MissingModel
 from faceblend.face import Image, Landmarks
 from faceblend.ingest.detect import Detection, Detector
 from faceblend.ingest.photograph import read_photograph
@@ -71,7 +71,7 @@ def look(
         image = read_photograph(folder / source, max_pixels)
     except BadImage as error:
         reason = "; ".join(error.args[1:])
-        kind: Kind = "failed" if _disk_failed(error) else "unreadable"
+        kind: Kind = "failed" if disk_failed(error) else "unreadable"
         return Look(image=None, faces=(), refusal=_refusal(source, kind, reason))
     try:
         found = detector.detect(image)
@@ -123,7 +123,8 @@ def counted(counts: dict[str, int]) -> str:
     return f"{sum(counts.values()):,} ({parts})"
 
 
-def _disk_failed(error: BadImage) -> bool:
+def disk_failed(error: BadImage | BadVideo) -> bool:
+    """Whether the system refused a file, rather than its content: trying again may help."""
     # a number comes from the system; Pillow raises OSError for damage too, without one
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno is not None

@@ -59,7 +59,7 @@ def list_photographs(
 ) -> Listing:
     """Find the photographs of a folder and its subfolders.
 
-    Links to folders are not followed, hidden files are ignored.
+    Links to folders are not followed, hidden files and folders are ignored.
 
     Args:
         folder: where to look.
@@ -82,7 +82,11 @@ def list_photographs(
 
     barred = None if leave_out is None else leave_out.resolve()
     for place, folders, files in os.walk(folder, onerror=blocked):
-        folders[:] = [name for name in folders if Path(place, name).resolve() != barred]
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and Path(place, name).resolve() != barred
+        ]
         for name in files:
             path = Path(place, name)
             source = path.relative_to(folder).as_posix()

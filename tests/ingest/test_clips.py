@@ -260,6 +260,30 @@ def test_videos_that_cannot_be_used_are_recorded_in_words(clips: Path, tmp_path:
     assert probe(cut).frames < 40
 
 
+def test_photographs_that_group_names_like_a_video_file_are_refused_in_words(
+    clips: Path, tmp_path: Path
+) -> None:
+    cv2.imwrite(str(clips / "two.mp4_0.png"), moving(1)[0])
+    report = extract(clips, tmp_path / "bank", detector=Squares(), group="^[^_]+")
+    told = {source: (kind, reason) for source, kind, reason in errors(report.bank.root)}
+    assert told["two.mp4_0.png"][0] == "ungrouped"
+    assert "as a video file is" in told["two.mp4_0.png"][1]
+
+
+def test_a_video_that_the_disk_refused_is_tried_again(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("faceblend.ingest.video.av.open", refused)
+        first = extract(clips, tmp_path / "bank", detector=Squares())
+    assert first.errors == {"failed": 2}
+    again = extract(clips, tmp_path / "bank", detector=Squares())
+    assert (again.errors, again.kept) == ({}, 1)
+
+
 def test_faces_that_are_too_small_are_told_once_a_video(clips: Path, tmp_path: Path) -> None:
     with pytest.raises(BadBank):
         extract(clips, tmp_path / "bank", detector=Squares(), min_face=100)
