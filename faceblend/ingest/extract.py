@@ -23,7 +23,7 @@ from faceblend import atomic, jobs
 from faceblend.bank import FaceBank, FaceRow
 from faceblend.errors import BadArgument, BadVideo, MissingModel
 from faceblend.face import Image
-from faceblend.ingest.crop import CROP_SIZE, crop_face
+from faceblend.ingest.crop import CROP_SIZE, align_face, crop_face
 from faceblend.ingest.detect import Detection, Detector, DlibHog
 from faceblend.ingest.group import check_rule, named, safe_path
 from faceblend.ingest.landmarks import LandmarksReport, landmarks
@@ -63,6 +63,7 @@ SETTINGS = "settings.json"
 
 _FORMAT = 1  # of checkpoints
 _LEAST_CROP = 32  # px
+_CROPS = {"none": crop_face, "five-point": align_face}
 _ENCODINGS: dict[str, list[int]] = {
     "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],  # more makes it 6% smaller in twice the time
     "jpg": [
@@ -86,6 +87,8 @@ class ExtractReport:
     """videos that were looked at"""
     kept: int
     """those of them that an earlier run had finished"""
+    undone: int
+    """those of them that are not in the bank yet: other slices, or failed"""
     pictures: int
     """photographs that were looked at"""
     clips: int
@@ -102,6 +105,8 @@ class ExtractReport:
             f"{self.faces:,} faces from {self._files()} of {self.videos:,} videos"
             f" in {self.bank.root} ({self.seconds:.1f} s)"
         )
+        if self.undone:
+            text += f"\nnot done yet: {self.undone:,} videos"
         if self.errors:
             text += f"\nrefused: {counted(self.errors)}, see {self.bank.root / 'errors.jsonl'}"
         if self.ignored:
@@ -124,8 +129,11 @@ def extract(
     min_face: int = 40,
     crop_size: int = CROP_SIZE,
     crop_format: Literal["png", "jpg"] = "png",
+    align: Literal["none", "five-point"] = "none",
     frames_per_video: int = 32,
     max_pixels: int = MAX_PIXELS,
+    offset: int = 0,
+    num: int | None = None,
     workers: int = 1,
     executor: Executor | None = None,
 ) -> ExtractReport:
@@ -148,9 +156,15 @@ def extract(
             in the photograph. Smaller ones are refused.
         crop_size: side of the crops, px.
         crop_format: ``png``, lossless; or ``jpg``, quality 95 with full colour (4:4:4).
+        align: ``none``, the upright square around the landmarks; or ``five-point``, turned and
+            scaled so that eyes, nose and mouth come onto a template.
         frames_per_video: frames of each video file, evenly spaced from the first to the last;
             0 takes all.
         max_pixels: photographs and frames with more are refused before they are decoded.
+        offset: how many videos, in the order of their names, are left to other runs.
+        num: how many after those are this run's; all if not given, 0 makes the bank of what is
+            done and does nothing else. Runs over slices may share ``out``; the last of them, or
+            one with ``num=0``, makes the bank of all.
         workers: processes.
         executor: any ``concurrent.futures.Executor`` instead of ``workers`` processes.
 
@@ -170,6 +184,7 @@ def extract(
         min_face=min_face,
         crop_size=crop_size,
         crop_format=crop_format,
+        align=align,
         frames_per_video=frames_per_video,
         max_pixels=max_pixels,
     )
@@ -182,17 +197,24 @@ def extract(
     before = {video: work.finished(video) for video in videos}
     done = {video: finished for video, finished in before.items() if finished is not None}
     kept = len(done)
-    refusals += _do_the_rest(work, videos, done, workers, executor)
+    mine = _slice(videos, offset, num)
+    refusals += _do_the_rest(work, mine, done, workers, executor)
+    for video in videos:
+        finished = None if video in done or video in mine else work.finished(video)
+        if finished is not None:
+            done[video] = finished  # by a run over another slice, meanwhile
     refusals += [refusal for finished in done.values() for refusal in finished.refusals]
     rows = [row for finished in done.values() for row in finished.rows]
     errors = write_refusals(root / "errors.jsonl", refusals)
-    _sweep(work, videos, rows)
+    if len(mine) == len(videos):
+        _sweep(work, videos, rows)  # nobody else is at it
     bank = FaceBank.create(root, rows, crop_size=crop_size, made_by=asdict(settings))
     return ExtractReport(
         bank=bank,
         faces=len(bank),
         videos=len(videos),
         kept=kept,
+        undone=sum(video not in done for video in videos),
         pictures=len(listing.photographs) - sum(video.is_clip for video in videos),
         clips=sum(video.is_clip for video in videos),
         errors=errors,
@@ -214,7 +236,7 @@ def _do_the_rest(
     outcomes = jobs.run(todo, work, workers=workers, executor=executor)
     (work.out / "bank.json").unlink(missing_ok=True)  # no bank while its crops change
     total = sum(len(video.photographs) for video in videos)
-    kept = sum(len(video.photographs) for video in done)
+    kept = sum(len(video.photographs) for video in videos if video in done)
     with jobs.progress("extract", total=total, unit="files", kept=kept) as report:
         for outcome in outcomes:
             video = outcome.task
@@ -243,6 +265,7 @@ class _Settings:
     min_face: int
     crop_size: int
     crop_format: str
+    align: str
     frames_per_video: int
     max_pixels: int
 
@@ -251,7 +274,12 @@ class _Settings:
         for name, least in lowest.items():
             if getattr(self, name) < least:
                 raise BadArgument(name, f"is {getattr(self, name)}", f"give {least} or more")
-        for name, known in (("faces", ("largest", "all")), ("crop_format", tuple(_ENCODINGS))):
+        choices = {
+            "faces": ("largest", "all"),
+            "crop_format": tuple(_ENCODINGS),
+            "align": tuple(_CROPS),
+        }
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise BadArgument(
                     name, f"is {getattr(self, name)!r}", f"give {' or '.join(known)}"
@@ -305,6 +333,13 @@ def _plan(
             groups.setdefault(name, []).append(photograph)
     videos = [_Video(name=name, photographs=tuple(groups[name])) for name in sorted(groups)]
     return videos, refusals
+
+
+def _slice(videos: list["_Video"], offset: int, num: int | None) -> list["_Video"]:
+    for name, value in (("offset", offset), ("num", num)):
+        if value is not None and value < 0:
+            raise BadArgument(name, f"is {value}", "give 0 or more")
+    return videos[offset : None if num is None else offset + num]
 
 
 def _listed(source: Path, out: Path) -> tuple[Path, Listing]:
@@ -494,7 +529,9 @@ class _Extraction:
         subject = settings.subject and named(settings.subject, source, self.source.name)
         for number, face in enumerate(faces):
             try:
-                crop, points, crop_to_frame = crop_face(image, face.landmarks, settings.crop_size)
+                crop, points, crop_to_frame = _CROPS[settings.align](
+                    image, face.landmarks, settings.crop_size
+                )
             except ValueError as error:  # a detector's landmarks can be anything
                 refusals.append(Refusal(source=source, kind="failed", reason=told(error)))
                 continue

@@ -10,11 +10,14 @@ from faceblend.ops.geometry import low_pass
 Matrix = Float64[np.ndarray, "2 3"]
 """Takes ``(x, y, 1)`` of the one picture to ``(x, y)`` of the other."""
 
+Points = Float32[np.ndarray, "points 2"]
+"""``(x, y)`` in pixels."""
+
 Field = Float32[np.ndarray, "2 height width"]
 """The x and the y that each output pixel is read from."""
 
 
-def similarity(source: Landmarks, target: Landmarks) -> Matrix:
+def similarity(source: Points, target: Points) -> Matrix:
     """Turn, scale and shift that bring ``source`` closest to ``target``.
 
     Least squares without reflection, in closed form (Umeyama, *Least-squares estimation of

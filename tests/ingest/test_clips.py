@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from faceblend.errors import BadBank
+from faceblend.errors import BadArgument, BadBank
 from faceblend.face import Image, Landmarks
 from faceblend.ingest.crop import crop_face
 from faceblend.ingest.detect import Box, Detection, DlibHog, overlap
-from faceblend.ingest.extract import extract
+from faceblend.ingest.extract import ExtractReport, extract
 from faceblend.ingest.track import follow
 from faceblend.ingest.video import evenly, probe, read_frames
 
@@ -258,6 +258,25 @@ def test_videos_that_cannot_be_used_are_recorded_in_words(clips: Path, tmp_path:
     assert {"wrong.webm", "cut.mkv"} <= videos
     # a Matroska header makes no claim; what is there was taken
     assert probe(cut).frames < 40
+
+
+def test_runs_over_slices_make_together_what_one_makes(clips: Path, tmp_path: Path) -> None:
+    def run(out: str, **slice_: int) -> ExtractReport:
+        return extract(clips, tmp_path / out, detector=Squares(), frames_per_video=4, **slice_)
+
+    whole = run("whole")
+    first = run("bank", num=1)
+    assert (first.undone, first.faces, first.videos) == (2, 1, 3)
+    assert "not done yet: 2 videos" in str(first)
+    second = run("bank", offset=2)
+    assert (second.undone, second.faces) == (1, 5)
+    collated = run("bank", num=0)
+    assert (collated.faces, collated.undone) == (5, 1)
+    last = run("bank", offset=1, num=1)
+    assert (last.undone, last.faces) == (0, whole.faces)
+    assert contents(tmp_path / "bank") == contents(tmp_path / "whole")
+    with pytest.raises(BadArgument, match="offset: is -1"):
+        run("bank", offset=-1)
 
 
 def test_photographs_that_group_names_like_a_video_file_are_refused_in_words(

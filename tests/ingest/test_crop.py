@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faceblend.face import Image, Landmarks
-from faceblend.ingest.crop import crop_face
+from faceblend.ingest.crop import TEMPLATE, align_face, crop_face
 
 
 def points_in(left: float, top: float, right: float, bottom: float) -> Landmarks:
@@ -124,3 +124,54 @@ def test_the_photograph_is_not_changed() -> None:
 def test_landmarks_that_show_no_place_are_refused(landmarks: Landmarks, wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
         crop_face(np.zeros((100, 200, 3), np.uint8), landmarks)
+
+
+# -- five points onto a template -----------------------------------------------------------
+
+
+def turned(degrees: float, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A smooth picture of a face's layout, turned and scaled; its landmarks and the map."""
+    y, x = np.indices((400, 400))
+    picture = np.dstack([x * 255 // 399, y * 255 // 399, (x + y) * 255 // 798]).astype(np.uint8)
+    middle = np.array([200.0, 200.0])
+    turn = np.deg2rad(degrees)
+    matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    points = np.zeros((68, 2))
+    for rows, place in zip(
+        (slice(36, 42), slice(42, 48), 30, 48, 54), TEMPLATE - 160, strict=True
+    ):
+        points[rows] = place
+    return picture, (points @ matrix.T + middle).astype(np.float32), matrix
+
+
+@pytest.mark.parametrize(("degrees", "scale"), [(0, 1.0), (30, 0.7), (-75, 1.4), (10, 2.0)])
+def test_five_points_come_onto_the_template(degrees: float, scale: float) -> None:
+    picture, points, matrix = turned(degrees, scale)
+    crop, inside, crop_to_frame = align_face(picture, points, 320)
+    assert crop.shape == (320, 320, 3)
+    five = [inside[36:42].mean(axis=0), inside[42:48].mean(axis=0), *inside[[30, 48, 54]]]
+    np.testing.assert_allclose(five, TEMPLATE, atol=0.01)
+    np.testing.assert_allclose(crop_to_frame[:, :2], matrix, atol=1e-4)
+    back = crop_to_frame @ np.column_stack([inside, np.ones(68)]).T
+    np.testing.assert_allclose(back.T, points, atol=1e-3)
+    # the picture's colours are its coordinates
+    x, y = crop_to_frame @ [160, 170, 1]
+    np.testing.assert_allclose(crop[170, 160, :2], [x * 255 / 399, y * 255 / 399], atol=2.5)
+
+
+def test_the_template_grows_with_the_crop() -> None:
+    picture, points, _ = turned(0, 1.0)
+    _, inside, _ = align_face(picture, points, 160)
+    np.testing.assert_allclose(inside[30], TEMPLATE[2] / 2, atol=0.01)
+
+
+def test_landmarks_that_fix_no_alignment_are_refused() -> None:
+    picture = np.zeros((100, 100, 3), np.uint8)
+    for points in (
+        np.full((68, 2), 50, np.float32),
+        np.full((68, 2), np.nan, np.float32),
+        turned(0, 1.0)[1] + np.float32(5000),
+        turned(0, 1.0)[1] * np.float32(1e6),
+    ):
+        with pytest.raises(ValueError, match=r"coincide|finite|outside|would be"):
+            align_face(picture, points)
