@@ -495,9 +495,11 @@ class _Extraction:
             for seen in follow(wanted, self.detector):
                 chosen = seen.faces[:1] if settings.faces == "largest" else seen.faces
                 if not all(np.isfinite(one.landmarks).all() for one in chosen):
-                    raise ValueError(f"landmarks of frame {seen.number} are no numbers")
+                    raise ValueError(f"landmarks of frame {seen.frame.number} are no numbers")
                 usable = [one for one in chosen if face_size(one.landmarks) >= settings.min_face]
-                self._cut(video, seen.number, source, seen.image, usable, rows, refusals)
+                if usable:  # turning a frame into RGB costs more than all the rest of an empty one
+                    number, image = seen.frame.number, seen.frame.rgb
+                    self._cut(video, number, source, image, usable, rows, refusals)
                 frames, faces = frames + 1, faces + len(chosen)
             if there.frames < there.claimed:
                 words = f"its header says {there.claimed} frames, and {there.frames} are there"

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from faceblend.errors import BadVideo
 from faceblend.face import Image, Landmarks
 from faceblend.ingest.detect import (
     Box,
@@ -40,9 +41,7 @@ _Region = UInt8[np.ndarray, "rows columns 3"]
 class Seen:
     """A frame and its faces."""
 
-    number: int
-    """of the frame"""
-    image: Image
+    frame: Frame
     faces: tuple[Detection, ...]
     """the largest first"""
 
@@ -50,10 +49,11 @@ class Seen:
 def follow(frames: Iterable[Frame], detector: Detector, *, every: int = 10) -> Iterator[Seen]:
     """Find the faces of frames that ascend.
 
-    Whole frames are searched every ``every`` frames, where the scene changes, where a face is
-    lost and where there is none; the others only around each face. Landmarks are always placed
-    on the full frame, as the mean over five boxes a few pixels apart: one box alone makes them
-    tremble. A detector that cannot search regions searches every frame in full.
+    Whole frames are searched every ``every`` frames, where the scene changes and where a face
+    is lost, and every other frame while there is none; the others only around each face, those
+    between two searches without a face around what the second one finds. Landmarks are always
+    placed on the full frame, as the mean over five boxes a few pixels apart: one box alone
+    makes them tremble. A detector that cannot search regions searches every frame in full.
 
     Args:
         frames: ascending, of one video.
@@ -64,35 +64,76 @@ def follow(frames: Iterable[Frame], detector: Detector, *, every: int = 10) -> I
         BadVideo: from ``frames``, when decoding fails; frames before that have been seen.
         MissingModel: the detector cannot work at all.
     """
-    if not isinstance(detector, RegionDetector):
-        for frame in frames:
-            faces = tuple(detector.detect(frame.rgb))
-            yield Seen(number=frame.number, image=frame.rgb, faces=faces)
+    if isinstance(detector, RegionDetector):
+        yield from _Follower(detector, every).follow(frames)
         return
-    boxes: list[tuple[float, Box]] = []
-    since, before = every, None
     for frame in frames:
-        image = frame.rgb
-        small = cv2.resize(frame.grey, _THUMBNAIL, interpolation=cv2.INTER_AREA)
-        thumbnail = small.astype(np.int16)
-        cut = before is None or float(np.abs(thumbnail - before).mean()) > _CUT
-        before = thumbnail
-        kept = [] if cut else [_near(detector, image, box) for _, box in boxes]
-        still = [one for one in kept if one is not None]
-        if cut or since >= every or not boxes or len(still) < len(boxes):
-            found = detector.boxes(image, _scale(_LONG_SIDE / max(image.shape[:2])))
+        yield Seen(frame=frame, faces=tuple(detector.detect(frame.rgb)))
+
+
+class _Follower:
+    """The faces of the last frame, and when whole frames were searched."""
+
+    def __init__(self, detector: RegionDetector, every: int) -> None:
+        self._detector, self._every = detector, every
+        self._boxes: list[tuple[float, Box]] = []
+        self._since = every  # frames ago that a whole one was searched
+        self._thumbnail: np.ndarray | None = None
+        self._skipped: Frame | None = None
+
+    def follow(self, frames: Iterable[Frame]) -> Iterator[Seen]:
+        try:
+            for frame in frames:
+                cut = self._is_cut(frame)
+                if not (cut or self._boxes or self._skipped or self._since >= self._every):
+                    self._skipped = frame
+                    continue
+                self._look(frame, cut)
+                yield from self._looked_back(None if cut else self._boxes)
+                yield self._seen(frame, self._boxes)
+        except BadVideo:
+            yield from self._looked_back(None)
+            raise
+        yield from self._looked_back(None)
+
+    def _is_cut(self, frame: Frame) -> bool:
+        small = cv2.resize(frame.grey, _THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.int16)
+        before, self._thumbnail = self._thumbnail, small
+        return before is None or float(np.abs(small - before).mean()) > _CUT
+
+    def _look(self, frame: Frame, cut: bool) -> None:
+        image, boxes = frame.rgb, [] if cut else self._boxes
+        still = [one for _, box in boxes if (one := _near(self._detector, image, box)) is not None]
+        if cut or self._since >= self._every or not boxes or len(still) < len(boxes):
+            found = self._search(frame)
             # what a full search finds goes before what is only followed
-            boxes = [*found, *(one for one in still if not _among(one[1], found))]
-            since = 0
+            self._boxes = [*found, *(one for one in still if not _among(one[1], found))]
+            self._since = 0
         else:
-            boxes = one_box_a_face(still)
-        since += 1
+            self._boxes = one_box_a_face(still)
+        self._since += 1
+
+    def _looked_back(self, around: list[tuple[float, Box]] | None) -> Iterator[Seen]:
+        """The frame that was left out: searched around later faces, or in full for None."""
+        skipped, self._skipped = self._skipped, None
+        if skipped is None:
+            return
+        if around is None:
+            yield self._seen(skipped, self._search(skipped))
+            return
+        near = (_near(self._detector, skipped.rgb, box) for _, box in around)
+        yield self._seen(skipped, one_box_a_face([one for one in near if one is not None]))
+
+    def _search(self, frame: Frame) -> list[tuple[float, Box]]:
+        return self._detector.boxes(frame.rgb, _scale(_LONG_SIDE / max(frame.rgb.shape[:2])))
+
+    def _seen(self, frame: Frame, boxes: list[tuple[float, Box]]) -> Seen:
         placed = [
-            Detection(box=box, score=score, landmarks=_steady(detector, image, box))
+            Detection(box=box, score=score, landmarks=_steady(self._detector, frame.rgb, box))
             for score, box in boxes
         ]
         largest_first = sorted(placed, key=lambda face: (-_side(face.box), face.box))
-        yield Seen(number=frame.number, image=image, faces=tuple(largest_first))
+        return Seen(frame=frame, faces=tuple(largest_first))
 
 
 def _near(detector: RegionDetector, image: Image, box: Box) -> tuple[float, Box] | None:

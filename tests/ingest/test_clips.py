@@ -103,11 +103,11 @@ class Squares:
 def test_a_face_is_followed_with_a_full_search_every_ten_frames(tmp_path: Path) -> None:
     path, detector = write(tmp_path / "clip.mp4", moving(40)), Squares()
     seen = list(follow(read_frames(path, range(40)), detector, every=10))
-    assert [one.number for one in seen] == list(range(40))
+    assert [one.frame.number for one in seen] == list(range(40))
     for one in seen:
         (face,) = one.faces
         middle = ((face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2)
-        np.testing.assert_allclose(middle, np.array(place(one.number)) - 0.5, atol=1.5)
+        np.testing.assert_allclose(middle, np.array(place(one.frame.number)) - 0.5, atol=1.5)
     assert detector.whole == 4
     assert detector.parts == 39
 
@@ -117,8 +117,8 @@ def test_a_face_that_is_lost_is_searched_everywhere_and_found_again(tmp_path: Pa
     detector = Squares()
     seen = list(follow(read_frames(path, range(30)), detector, every=100))
     assert [len(one.faces) for one in seen] == [1] * 8 + [0] * 6 + [1] * 16
-    # the first frame, where it went, each frame without it, where it came back
-    assert 8 <= detector.whole <= 9
+    # the first frame, where it went, every other frame without it, where it came back
+    assert 4 <= detector.whole <= 6
 
 
 def test_another_scene_is_searched_everywhere_at_once(tmp_path: Path) -> None:
@@ -159,15 +159,15 @@ def test_a_real_clip_gives_the_faces_of_searching_every_frame() -> None:
     frames = range(100, 190, 3)
     apart, faces = [], 0
     for one in follow(read_frames(CLIP, frames), detector):
-        boxes, scores, _ = hog.run(one.image, 1, 0.0)
+        boxes, scores, _ = hog.run(one.frame.rgb, 1, 0.0)
         for box, score in zip(boxes, scores, strict=True):
             if score < 0.3:
                 continue
             faces += 1
             edges = (box.left() - 0.5, box.top() - 0.5, box.right() + 0.5, box.bottom() + 0.5)
             same = [face for face in one.faces if overlap(face.box, edges) > 0.3]
-            assert same, f"frame {one.number}"
-            naive = detector.landmarks(one.image, edges)
+            assert same, f"frame {one.frame.number}"
+            naive = detector.landmarks(one.frame.rgb, edges)
             eyes = np.linalg.norm(naive[36:42].mean(axis=0) - naive[42:48].mean(axis=0))
             between = np.linalg.norm(same[0].landmarks - naive, axis=1).mean()
             apart.append(between / eyes)
