@@ -77,7 +77,11 @@ def bench_generate(
         count: samples a round; every round makes other samples.
         rounds: timed rounds after one that is not counted.
         fakes_only: make every sample a fake, the dearer class.
+
+    Raises:
+        BadArgument: there is nothing to time.
     """
+    _check_least(1, count=count, rounds=rounds)
     if fakes_only:
         recipe = replace(recipe, fake_share=1.0)
     threads = cv2.getNumThreads()
@@ -147,9 +151,11 @@ def bench_extract(video: Path, *, frames: int = 0, rounds: int = 1) -> ExtractBe
 
     Raises:
         BadVideo: it cannot be read.
-        BadArgument: the loop found no face in it.
+        BadArgument: the loop found no face in it, or there is nothing to time.
         MissingModel: dlib or its landmark model is not there.
     """
+    _check_least(0, frames=frames)
+    _check_least(1, rounds=rounds)
     there = probe(video)
     wanted = evenly(there.frames, frames or there.frames)
     detector = DlibHog()
@@ -216,6 +222,12 @@ def _followed(
 def _apart(one: Landmarks, other: Landmarks) -> float:
     eyes = np.linalg.norm(one[36:42].mean(axis=0) - one[42:48].mean(axis=0))
     return float(np.linalg.norm(one - other, axis=1).mean() / eyes)
+
+
+def _check_least(least: int, **values: int) -> None:
+    for name, value in values.items():
+        if value < least:
+            raise BadArgument(name, f"is {value}", f"give {least} or more")
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

@@ -505,7 +505,9 @@ def _add_commands(parser: argparse.ArgumentParser, table: Mapping[str, _Entry]) 
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for name, entry in table.items():
         if isinstance(entry, _Group):
-            group = commands.add_parser(name, help=entry.summary, description=entry.summary)
+            group = commands.add_parser(
+                name, help=entry.summary, description=entry.summary, allow_abbrev=False
+            )
             _add_commands(group, entry.commands)
             continue
         documented = docstring_parser.parse(entry.function.__doc__ or "")

@@ -43,7 +43,7 @@ def demo(out: str | Path = "demo", *, count: int = 120, workers: int = 1) -> Ins
         BadShard: the set did not pass its own verification.
         MissingModel: the landmark model is not installed.
     """
-    root, console = Path(out), Console(highlight=False)
+    root, console = Path(out), Console(highlight=False, markup=False)  # paths may hold brackets
     photographs(root / "photographs")
     report = extract(root / "photographs", root / "bank", group="folder", workers=workers)
     bank = FaceBank.open(root / "bank")
@@ -59,7 +59,7 @@ def demo(out: str | Path = "demo", *, count: int = 120, workers: int = 1) -> Ins
     console.print(
         f"\nMade from two public-domain photographs: {report.faces} faces in {root / 'bank'}, "
         f"{made.stored} samples in {root / 'set'} (verified, 5 of them replayed byte for byte)."
-        f"\nLook at [bold]{shown.contact_sheet}[/bold] and {shown.histograms}\n"
+        f"\nLook at {shown.contact_sheet} and {shown.histograms}\n"
         "\nNext, with your own photographs:\n"
         f"  {program} extract PHOTOGRAPHS --out bank --group folder\n"
         f"  {program} generate bank --out set --count 10000 --recipe bi\n"

@@ -12,6 +12,7 @@ import pytest
 from faceblend import bench
 from faceblend.bank import FaceBank
 from faceblend.bench import STEPS, bench_generate
+from faceblend.errors import BadArgument
 from faceblend.recipe import load_recipe
 
 
@@ -22,7 +23,10 @@ def test_the_steps_of_a_fake_add_up_to_the_whole(bank: FaceBank) -> None:
     # what the profiler sees of one fake is at least what a fake takes without it
     assert sum(result.step_ms.values()) > 0.5 * 1000 / max(result.rounds)
     assert min(result.rounds) <= result.samples_per_second <= max(result.rounds)
-    assert json.loads(json.dumps(result.to_dict()))["machine"]["candidates"] == 1000
+    written = result.to_dict()
+    assert json.loads(json.dumps(written)) == written
+    assert written["machine"]["candidates"] == 1000
+    assert len(result.rounds) == 2
 
 
 def test_every_step_names_functions_that_fakes_really_call(bank: FaceBank) -> None:
@@ -62,6 +66,39 @@ def test_both_ways_through_a_video_find_the_same_face(tmp_path: Path) -> None:
     assert 0 < result.apart_median <= result.apart_95 < 0.1
     assert result.ratio == result.naive_seconds / result.seconds
     json.dumps(result.to_dict())
+
+
+@pytest.mark.parametrize("wrong", [{"count": 0}, {"count": -1}, {"rounds": 0}], ids=str)
+def test_a_benchmark_of_nothing_is_refused(bank: FaceBank, wrong: dict[str, int]) -> None:
+    with pytest.raises(BadArgument, match="give 1 or more"):
+        bench_generate(bank, load_recipe("bi"), **{"count": 1, "rounds": 1, **wrong})
+
+
+def test_a_video_benchmark_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadArgument, match="rounds: is 0; give 1 or more"):
+        bench.bench_extract(tmp_path / "clip.mp4", rounds=0)
+    with pytest.raises(BadArgument, match="frames: is -1; give 0 or more"):
+        bench.bench_extract(tmp_path / "clip.mp4", frames=-1)
+
+
+def test_opencv_has_its_threads_back_after_a_failure(
+    bank: FaceBank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    during = []
+
+    def broken(*_: object) -> None:
+        during.append(cv2.getNumThreads())
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(bench, "sample", broken)
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(2)
+        with pytest.raises(ZeroDivisionError):
+            bench_generate(bank, load_recipe("bi"), count=1, rounds=1)
+        assert (during, cv2.getNumThreads()) == ([1], 2)
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_opencv_has_its_threads_back_afterwards(bank: FaceBank) -> None:

@@ -18,8 +18,17 @@ import yaml
 
 import faceblend
 from faceblend.bank import FaceBank
-from faceblend.cli import BAD_INPUT, COMMANDS, DONE, FAILURES, INTERRUPTED, build_parser, main
-from faceblend.errors import FaceblendError
+from faceblend.cli import (
+    BAD_INPUT,
+    COMMANDS,
+    DONE,
+    FAILURES,
+    INTERRUPTED,
+    UNREAD,
+    build_parser,
+    main,
+)
+from faceblend.errors import BadArgument, BadShard
 from faceblend.recipe import load_recipe
 from faceblend.store import BlendSet
 
@@ -32,7 +41,8 @@ def run(*words: object) -> int:
 
 @pytest.fixture
 def made(bank: FaceBank, tmp_path: Path) -> Path:
-    assert run("generate", bank.root, "--out", tmp_path / "set", "--count", 6) == DONE
+    words = ("--out", tmp_path / "set", "--count", 6, "--workers", 1)
+    assert run("generate", bank.root, *words) == DONE
     return tmp_path / "set"
 
 
@@ -75,6 +85,9 @@ def test_landmarks_writes_the_classic_file_that_generate_reads(
     path = tmp_path / "landmarks.json"
     assert run("landmarks", crops, "--out", path, "--workers", 1) == DONE
     assert set(json.loads(path.read_text())) == {"collins/000000_0.png", "hopper/000000_0.png"}
+    words = ("landmarks", people, "--out", tmp_path / "all.json", "--workers", 1)
+    assert run(*words) == DONE
+    assert run(*words, "--strict") == FAILURES  # somebody is nobody
     words = ("--crops", crops, "--out", tmp_path / "set", "--count", 2, "--workers", 1)
     assert run("generate", path, *words) == DONE
     assert len(BlendSet(tmp_path / "set")) == 2
@@ -88,6 +101,30 @@ def test_generate_verify_and_inspect_go_the_whole_way(
     assert run("inspect", made, "--count", 3, "--panel", 64) == DONE
     for line in capsys.readouterr().out.splitlines():
         assert Path(line).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_landmark_file_is_a_bank_and_crops_says_where_its_pictures_are(
+    bank: FaceBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "landmarks.json"
+    bank.to_landmarks_json(path)
+    words = ("generate", path, "--count", 3, "--workers", 1)
+    assert run(*words, "--out", tmp_path / "set", "--crops", bank.root) == DONE
+    words = ("verify", tmp_path / "set", "--bank", path, "--crops", bank.root)
+    capsys.readouterr()
+    assert run(*words) == DONE
+    assert "no problem in 3 samples of 1 shards, 3 of them made again" in capsys.readouterr().out
+
+
+def test_the_same_command_again_makes_only_what_is_missing(
+    bank: FaceBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("generate", bank.root, "--out", tmp_path / "set", "--count", 6, "--workers", 1)
+    assert run(*words, "--shard-size", 2) == DONE
+    (tmp_path / "set" / "shard-00001.h5").unlink()
+    capsys.readouterr()
+    assert run(*words, "--shard-size", 2) == DONE
+    assert "6 samples stored, 0 rejected; 1 shards made, 2 kept" in capsys.readouterr().out
 
 
 def test_the_classic_folders_are_made_and_verified(bank: FaceBank, tmp_path: Path) -> None:
@@ -134,6 +171,49 @@ def test_strict_tells_of_rejected_samples(bank: FaceBank, tmp_path: Path) -> Non
     words += ("--recipe.fake_share", "1", "--recipe.reject.attempts", "1", "--workers", 1)
     assert run("generate", bank.root, *words) == DONE
     assert run("generate", bank.root, *words, "--strict") == FAILURES
+
+
+def test_a_shard_that_could_not_be_made_is_told_by_name_and_status(
+    bank: FaceBank,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug in an operation")
+
+    monkeypatch.setattr("faceblend.generate.sample", broken)
+    words = ("--out", tmp_path / "set", "--count", 2, "--workers", 1)
+    assert run("generate", bank.root, *words) == FAILURES
+    assert "failed: shard-00000.h5: " in capsys.readouterr().out
+
+
+def test_every_core_that_is_allowed_works_unless_told_otherwise(
+    bank: FaceBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Seen(Exception):
+        pass
+
+    def seen(*_: object, workers: int, **__: object) -> None:
+        raise Seen(workers)
+
+    monkeypatch.setattr("faceblend.generate.generate", seen)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 4, 9}, raising=False)
+    for words, workers in (((), 3), (("--workers", 2), 2)):
+        with pytest.raises(Seen) as caught:
+            run("generate", bank.root, "--out", tmp_path / "set", *words)
+        assert caught.value.args == (workers,)
+
+
+def test_export_tells_of_crops_that_cannot_be_read(
+    bank: FaceBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(bank.root, tmp_path / "bank"))
+    (root / bank.crop(4)).write_bytes(b"no picture")
+    words = ("export", root, "--out", tmp_path / "out", "--to", "folder", "--workers", 1)
+    assert run(*words) == DONE
+    assert f"{bank.crop(4)}: " in capsys.readouterr().err
+    assert run(*words, "--strict") == FAILURES
 
 
 def test_a_bank_goes_out_as_a_deepfakebench_tree_and_is_generated_from_in_place(
@@ -210,8 +290,25 @@ def refusals(bank: FaceBank, made: Path, tmp_path: Path) -> dict[str, tuple[obje
         "seed is 0 there and 1 here": ("generate", bank.root, "--out", made, "--seed", "1"),
         "recipe.name": ("generate", bank.root, "--out", made, "--recipe", "seed"),
         "landmark file": ("generate", bank.root, *out, "--crops", tmp_path),
+        "68 points": ("generate", bank.root / "bank.json", *out),
+        "seed": ("generate", bank.root, *out, "--seed", 2**64),
+        "shard size": ("generate", bank.root, *out, "--shard-size", "0"),
+        "folder layout": ("generate", bank.root, *out, "--alpha", "--format", "folder"),
+        "invalid choice: 'zip'": ("generate", bank.root, *out, "--format", "zip"),
+        "[1' is not YAML": ("generate", bank.root, *out, "--recipe.jpeg.quality=[1"),
         "is not a folder": ("verify", tmp_path / "nowhere"),
+        "--replays: is -1": ("verify", made, "--bank", bank.root, "--replays", "-1"),
         "no manifest.json": ("inspect", bank.root),
+        "count: is 0": ("inspect", made, "--count", "0"),
+        "panel: is 0": ("inspect", made, "--panel", "0"),
+        "few programs open": ("inspect", made, "--panel", "5000000"),
+        "rounds: is 0": ("bench", "generate", bank.root, "--rounds", "0"),
+        "count: is -1": ("bench", "generate", bank.root, "--count", "-1"),
+        "--cou": ("bench", "generate", bank.root, "--cou", "3"),
+        "frames: is -1": ("bench", "extract", tmp_path / "no.mp4", "--frames", "-1"),
+        "no.mp4": ("bench", "extract", tmp_path / "no.mp4"),
+        "neither mask nor original": ("xray-of", bank.root / bank.crop(0), *out),
+        "size: is 0": ("export", bank.root, *out, "--to", "folder", "--size", "0"),
         "photograph": ("extract", tmp_path / "other", *out),
         "regular expression": ("extract", made, *out, "--group", "("),
     }
@@ -230,11 +327,24 @@ def test_every_error_is_one_line_that_names_what_is_wrong(
         assert word in told.err
         assert not told.out
     assert not (tmp_path / "new" / "manifest.json").exists()
+    assert not (made / "inspect").exists()
 
 
-def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
-    with pytest.raises(FaceblendError):
-        run("--debug", "verify", tmp_path / "nowhere")
+def test_debug_shows_where_an_error_came_from_wherever_it_stands(tmp_path: Path) -> None:
+    words = ["verify", tmp_path / "nowhere"]
+    for place in range(len(words) + 1):
+        with pytest.raises(BadShard, match="is not a folder"):
+            run(*words[:place], "--debug", *words[place:])
+    with pytest.raises(BadArgument, match="COMMAND"):
+        run("--debug")
+
+
+def test_options_are_not_guessed_from_their_beginnings(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for words in (("--vers",), ("--deb", "demo"), ("bench", "--hel")):
+        assert run(*words) == BAD_INPUT
+        assert not capsys.readouterr().out
 
 
 def test_what_the_system_refuses_is_told_in_one_line(
@@ -251,6 +361,15 @@ def test_what_the_system_refuses_is_told_in_one_line(
     assert "No space left on device" in capsys.readouterr().err
 
 
+def test_a_file_that_cannot_get_its_name_is_told_by_that_name(
+    bank: FaceBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "figures").mkdir()
+    words = ("--count", 1, "--rounds", 1, "--json", tmp_path / "figures")
+    assert run("bench", "generate", bank.root, *words) == BAD_INPUT
+    assert f"faceblend: {tmp_path / 'figures'}: Is a directory" in capsys.readouterr().err
+
+
 def test_an_interrupted_command_says_how_to_go_on(
     bank: FaceBank,
     tmp_path: Path,
@@ -265,6 +384,42 @@ def test_an_interrupted_command_says_how_to_go_on(
     assert "the same command continues" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("buffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_output_that_nobody_reads_ends_the_command_without_a_word(buffered: str) -> None:
+    code = "import sys; from faceblend.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", code, "generate", "bank", "--out", "set", "--dry-run"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {**os.environ, "PYTHONUNBUFFERED": buffered}
+    told = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, env=environment)
+    os.close(writer)
+    assert (told.returncode, told.stderr) == (UNREAD, b"")
+
+
+def test_a_line_that_broke_elsewhere_is_told(
+    bank: FaceBank,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("faceblend.generate.generate", broken)
+    assert run("generate", bank.root, "--out", tmp_path / "set") == BAD_INPUT
+    assert "Broken pipe" in capsys.readouterr().err
+
+
+def test_main_reads_the_words_of_the_shell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["faceblend", "--version"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == DONE
+    assert capsys.readouterr().out == f"faceblend {faceblend.__version__}\n"
+
+
 # -- the installed programs ----------------------------------------------------------
 
 
@@ -277,6 +432,30 @@ def test_the_installed_program_tells_its_version(name: str) -> None:
     told = subprocess.run(words, capture_output=True, text=True, check=True)
     assert faceblend.__version__ in told.stdout
     assert not told.stderr
+
+
+def test_the_installed_program_goes_the_whole_way_without_a_warning(
+    bank: FaceBank, tmp_path: Path
+) -> None:
+    program = Path(sys.executable).with_name("faceblend")
+    if not program.exists():
+        pytest.skip("the package is not installed in this environment")
+    words = {
+        "generate": (bank.root, "--out", "set", "--count", "4", "--shard-size", "2"),
+        "verify": ("set", "--bank", bank.root),
+        "inspect": ("set",),
+        "nonsense": (),
+    }
+    for command, rest in words.items():
+        told = subprocess.run(
+            [sys.executable, "-W", "error", program, command, *rest],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
+        assert told.returncode == (BAD_INPUT if command == "nonsense" else DONE), told.stderr
+        assert not re.search("Warning|Traceback", told.stderr)
+    assert (tmp_path / "set" / "inspect" / "contact-sheet.png").exists()
 
 
 def test_the_trainers_command_refuses_what_it_cannot_do_yet() -> None:
@@ -305,9 +484,9 @@ def options(command: argparse.ArgumentParser) -> list[argparse.Action]:
 def page() -> str:
     """Every command with its options, whatever the layout of this Python's argparse."""
     text = "# Commands\n\nMade from the program; see CONTRIBUTING.\n\n"
-    text += "Exit status: 0 done; 1 finished with recorded failures under `--strict`, or a set "
-    text += "that does not\nverify; 2 bad arguments or input, said in one line (`--debug` shows "
-    text += "where it came from).\n"
+    text += "Exit status: 0 done; 1 finished with recorded failures under `--strict` or without "
+    text += "some shard, or\na set that does not verify; 2 bad arguments or input, said in one "
+    text += "line (`--debug` shows where it\ncame from).\n"
     for command in commands(build_parser()):
         text += f"\n## {command.prog}\n\n{command.description}\n\n| | |\n|---|---|\n"
         for action in options(command):
@@ -335,8 +514,34 @@ def test_every_option_is_explained_and_shows_its_default() -> None:
         assert command.description
         for action in options(command):
             assert action.help, f"{command.prog} {action.dest}"
-            if action.default not in (None, False) and action.option_strings:
+            has_default = not (action.default is None or action.default is False)
+            if has_default and action.option_strings:
                 assert f"(default: {action.default})" in action.help
+
+
+def test_every_number_says_what_it_counts_or_between_what_it_lies() -> None:
+    unit = re.compile(r"\b(px|pixels|processes|samples|frames|videos|share|over|0 to \d+)\b")
+    bare = {"--rounds", "--frames"}  # their names say it
+    for command in commands(build_parser()):
+        for action in options(command):
+            if action.type in (int, float) and not bare & {*action.option_strings}:
+                assert unit.search(action.help or ""), f"{command.prog} {action.dest}"
+
+
+def test_every_help_can_be_printed_and_holds_the_words_of_the_page(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+    for command in commands(build_parser()):
+        with pytest.raises(SystemExit) as caught:
+            run(*command.prog.split()[1:], "--help")
+        assert caught.value.code == DONE
+        # where argparse breaks lines depends on the Python
+        shown = "".join(capsys.readouterr().out.split())
+        for action in options(command):
+            words = "".join((action.help or "").replace("%%", "%").split())
+            assert words in shown, f"{command.prog} {action.dest}"
+            assert all(name in shown for name in action.option_strings)
 
 
 @pytest.mark.parametrize("name", ["extract", "landmarks"])

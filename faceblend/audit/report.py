@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from faceblend import atomic
-from faceblend.errors import BadShard
+from faceblend.errors import BadArgument, BadShard
 from faceblend.face import Image, Xray
 from faceblend.sample import Sample
 from faceblend.store import BlendSet
@@ -25,6 +25,8 @@ _XRAY_COLOR = (255, 40, 40)
 _BAR_COLOR = "#3b6ea5"
 _CAPTION = 16  # px under each sample
 _GAP = 4  # px between samples
+_COLUMNS = 3  # samples side by side
+_LARGEST = 178_956_970  # px; Pillow opens no larger picture
 
 _LABELS = {
     "fake.mask.kind": "mask",
@@ -40,6 +42,8 @@ _LABELS = {
     "flip_horizontal": "mirrored",
     "attempt": "redraws",
 }
+_LOOK = "run faceblend verify: it looks at every record"
+_WORDS = {"fake.mask.kind", "fake.color", "fake.mask.soften", "resample.down"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +68,17 @@ def inspect(
         panel: side of each of the three pictures of a sample, px.
 
     Raises:
-        BadShard: the set cannot be read, or is empty.
+        BadShard: the set cannot be read, a record in it is damaged, or it is empty.
+        BadArgument: there is nothing to draw, or more than a picture can be.
     """
     folder = Path(out) if out is not None else Path(path) / "inspect"
     with BlendSet(path) as made:
         if not len(made):
             raise BadShard(path, "holds no sample", "generate some first")
+        _check_extent(min(count, len(made)), panel)
+        figure = histograms(made.records(), where=f"{path}, record")
         chosen = np.unique(np.linspace(0, len(made) - 1, min(count, len(made))).astype(int))
         sheet = contact_sheet([made[int(i)] for i in chosen], panel=panel)
-        figure = histograms(made.records())
         total = len(made)
     sheet_path, figure_path = folder / "contact-sheet.png", folder / "histograms.png"
     atomic.write_bytes(sheet_path, _png(sheet))
@@ -97,7 +103,7 @@ def overlay(image: Image, xray: Xray) -> Image:
 
 
 def contact_sheet(
-    samples: Sequence[Sample], *, panel: int = 160, columns: int = 3
+    samples: Sequence[Sample], *, panel: int = 160, columns: int = _COLUMNS
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Lay samples out as image, X-ray and overlay, with what was drawn underneath.
 
@@ -108,13 +114,19 @@ def contact_sheet(
 
     Returns:
         (H, W, 3) uint8 RGB.
+
+    Raises:
+        BadShard: the record of a sample is damaged.
     """
     shown = [(one.image, one.xray, _caption(one)) for one in samples]
     return sheet(shown, panel=panel, columns=columns)
 
 
 def sheet(
-    shown: Sequence[tuple[np.ndarray, np.ndarray, str]], *, panel: int = 160, columns: int = 3
+    shown: Sequence[tuple[np.ndarray, np.ndarray, str]],
+    *,
+    panel: int = 160,
+    columns: int = _COLUMNS,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Lay pictures out as image, X-ray and overlay, each with its caption underneath.
 
@@ -127,9 +139,8 @@ def sheet(
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    rows = -(-len(shown) // columns)
     width, height = 3 * panel + _GAP, panel + _CAPTION + _GAP
-    canvas = Pillow.new("RGB", (columns * width - _GAP, rows * height - _GAP), "white")
+    canvas = Pillow.new("RGB", _extent(len(shown), panel, columns), "white")
     pen = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(size=11)
     for place, (image, xray, caption) in enumerate(shown):
@@ -142,24 +153,26 @@ def sheet(
     return np.asarray(canvas)
 
 
-def histograms(records: Iterable[str]) -> Figure:
+def histograms(records: Iterable[str], *, where: str = "record") -> Figure:
     """Show how often each drawn number and name occurs, one panel each.
 
     Args:
         records: the samples' records.
+        where: what an error calls a record, before its number.
+
+    Raises:
+        BadShard: a record is damaged.
     """
     values: dict[str, list[Any]] = {name: [] for name in _LABELS}
     labels: Counter[str] = Counter()
     lent: Counter[str] = Counter()
-    for record in records:
-        content = json.loads(record)
-        labels["fake" if content["draw"]["fake"] else "real"] += 1
-        if content["foreground"] is not None:
-            lent[content["foreground"]] += 1
-        for name in _LABELS:
-            value = content["attempt"] if name == "attempt" else _dig(content["draw"], name)
-            if value is not None:
-                values[name].append(value)
+    for number, record in enumerate(records):
+        drawn = _read(record, f"{where} {number}")
+        labels["fake" if drawn.fake else "real"] += 1
+        if drawn.foreground is not None:
+            lent[drawn.foreground] += 1
+        for name, value in drawn.values.items():
+            values[name].append(value)
     figure = Figure(figsize=(14, 10), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(4, 4).ravel()
@@ -197,17 +210,72 @@ def _bars(axis: Any, counts: Counter[Any], label: str) -> None:
     axis.tick_params(labelsize=8)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Drawn:
+    """What the report shows of a record."""
+
+    fake: bool
+    foreground: str | None
+    values: dict[str, Any]
+    """by the names of ``_LABELS``; what does not apply to the sample is left out"""
+
+
+def _read(record: str, where: str) -> _Drawn:
+    try:
+        content = json.loads(record)
+        fake, foreground = content["draw"]["fake"] is not None, content["foreground"]
+        values = {name: _dig(content["draw"], name) for name in _LABELS if name != "attempt"}
+        values["attempt"] = content["attempt"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadShard(where, f"is not one ({error!r})", _LOOK) from error
+    there = {name: value for name, value in values.items() if value is not None}
+    odd = [name for name, value in there.items() if not _can_be(name, value)]
+    if not isinstance(foreground, str if fake else type(None)):
+        odd.append("foreground")
+    if odd:
+        raise BadShard(where, f"has no possible {odd[0]}", _LOOK)
+    return _Drawn(fake=fake, foreground=foreground, values=there)
+
+
 def _dig(values: Any, dotted: str) -> Any:
     for name in dotted.split("."):
         values = None if values is None else values[name]
     return values
 
 
+def _can_be(name: str, value: Any) -> bool:
+    if name in _WORDS:
+        return isinstance(value, str) and value.isprintable() and len(value) < 100
+    # JSON knows NaN, infinity, and numbers that no axis can show
+    return isinstance(value, int | float) and -1e9 < value < 1e9
+
+
 def _caption(shown: Sample) -> str:
-    fake = json.loads(shown.record)["draw"]["fake"]
-    if fake is None:
+    drawn = _read(shown.record, f"record of sample {shown.index}")
+    if not drawn.fake:
         return f"{shown.index} real"
-    return f"{shown.index} fake: {fake['mask']['kind']}, {fake['mask']['soften']}, {fake['color']}"
+    names = ("fake.mask.kind", "fake.mask.soften", "fake.color")
+    words = (drawn.values[name] for name in names if name in drawn.values)
+    return f"{shown.index} fake: {', '.join(words)}"
+
+
+def _extent(samples: int, panel: int, columns: int) -> tuple[int, int]:
+    """Width and height of a sheet, px."""
+    rows = -(-samples // columns)
+    return columns * (3 * panel + _GAP) - _GAP, rows * (panel + _CAPTION + _GAP) - _GAP
+
+
+def _check_extent(samples: int, panel: int) -> None:
+    for name, value in (("count", samples), ("panel", panel)):
+        if value < 1:
+            raise BadArgument(name, f"is {value}", "give 1 or more")
+    width, height = _extent(samples, panel, _COLUMNS)
+    if width * height > _LARGEST:
+        raise BadArgument(
+            "count and panel",
+            f"make a sheet of {width:,} x {height:,} px, which few programs open",
+            "give less",
+        )
 
 
 def _png(image: Image) -> bytes:
