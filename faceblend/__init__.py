@@ -3,7 +3,8 @@
 A bank of real faces goes in; a deterministic stream of (image, X-ray, label, record) comes
 out. The map, in the order in which data flows:
 
-    ingest/     photographs, videos and others' trees -> faces, landmarks and crops
+    videos      the table of a dataset's videos; splits: train, val and test by published rules
+    ingest/     datasets, photographs, videos and others' trees -> faces, landmarks and crops
     bank        FaceBank: crops and landmarks on disk
     convert     a bank in the layouts of other programs; faces_df: as a table
     partner     who lends the foreground to a background
@@ -15,7 +16,7 @@ out. The map, in the order in which data flows:
     generate    the job: the shards still missing, rendered and committed
     export      the classic folders of PNGs
     torch       the same samples for a DataLoader: from shards, or blended online
-    audit/      look, don't trust: contact sheets and histograms
+    audit/      look, don't trust: contact sheets, histograms, leaks, the doctor
     forged/     X-rays of real forgeries, from their masks or originals
     demo        two public-domain people, from photograph to verified set
     bench       every speed claim as a command

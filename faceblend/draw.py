@@ -117,6 +117,11 @@ def stream(seed: int, index: int, name: str, attempt: int = 0) -> Generator:
     return Generator(np.random.Philox(key=key, counter=counter))
 
 
+def legacy(seed: int) -> np.random.RandomState:
+    """numpy's old generator, for splits that were published by a seed of it."""
+    return np.random.RandomState(seed)
+
+
 def draw(bank: FaceBank, recipe: Recipe, seed: int, index: int, attempt: int = 0) -> Draw:
     """Draw one sample's numbers; a pure function of its arguments.
 

@@ -8,6 +8,7 @@ then of the video table what it has of ``folder, subject, scene, cluster``, ``nf
 
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,6 +28,7 @@ FORMAT = 1
 _BEFORE = ("class", "source", "quality")
 _BEHIND = ("folder", "subject", "scene", "cluster")
 _INT16 = 32_767
+_EXTRACTED = re.compile(r"(\d{6,})_(\d+)\.\w+")
 
 Points = Float[np.ndarray, "faces 68 2"]
 
@@ -123,12 +125,14 @@ def _known(videos: pa.Table | None, names: tuple[str, ...], rows: np.ndarray) ->
 
 
 def _nth_of_frame(bank: FaceBank) -> list[int]:
+    """What extraction calls a face in its frame's crops, ``000012_1.png``; else its position."""
     seen: Counter[tuple[str, int]] = Counter()
     nth = []
-    for video, frame in zip(
-        bank.table["video"].to_pylist(), bank.table["frame"].to_pylist(), strict=True
-    ):
-        nth.append(min(seen[video, frame], 127))
+    columns = (bank.table[name].to_pylist() for name in ("video", "frame", "crop"))
+    for video, frame, crop in zip(*columns, strict=True):
+        named = _EXTRACTED.fullmatch(PurePosixPath(crop).name)
+        known = named is not None and int(named[1]) == frame
+        nth.append(min(int(named[2]) if named and known else seen[video, frame], 127))
         seen[video, frame] += 1
     return nth
 

@@ -516,7 +516,9 @@ def test_every_option_is_explained_and_shows_its_default() -> None:
             assert action.help, f"{command.prog} {action.dest}"
             has_default = not (action.default is None or action.default is False)
             if has_default and action.option_strings:
-                assert f"(default: {action.default})" in action.help
+                value = action.default
+                shown = f"{value:g}" if isinstance(value, float) else value
+                assert f"(default: {shown})" in action.help
 
 
 def test_every_number_says_what_it_counts_or_between_what_it_lies() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import faceblend
-from faceblend import convert, forged, generate, store
-from faceblend.audit import report
-from faceblend.ingest import extract
+from faceblend import convert, forged, generate, splits, store, videos
+from faceblend.audit import leaks, report
+from faceblend.ingest import extract, index
 from faceblend.recipe import preset_names
 
 ROOT = Path(__file__).parent.parent
@@ -42,9 +42,15 @@ PARAMETERS: dict[Any, str] = {
     generate.generate: "bank recipe out * count seed=0 workers=1 shard_size=1000 layout='hdf5' "
     "alpha=False executor=None",
     store.verify: "path * bank=None replays=0",
-    extract.extract: "source out * group='folder' subject=None detector=None faces='largest' "
-    "min_face=40 crop_size=317 crop_format='png' align='none' frames_per_video=32 "
-    "max_pixels=128000000 offset=0 num=None workers=1 executor=None",
+    index.index: "dataset root * fakes=None workers=1",
+    splits.split: "videos rule * official=None shares=(0.1, 0.1)",
+    leaks.leaks: "videos",
+    videos.read_videos: "path root=None",
+    videos.write_videos: "videos path",
+    extract.extract: "source out * group='folder' subject=None labels='all' split='all' "
+    "detector=None faces='largest' min_face=40 crop_size=317 crop_scale=1.6173469387755102 "
+    "crop_format='png' align='none' frames_per_video=32 max_pixels=128000000 offset=0 num=None "
+    "check='deep' workers=1 executor=None",
     extract.landmarks: "source out * detector=None min_face=40 max_pixels=128000000 workers=1 "
     "executor=None",
     convert.export_bank: "bank out to * size=None dataset=None videos=None workers=1",

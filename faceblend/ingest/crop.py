@@ -80,7 +80,7 @@ _TEMPLATE_SIZE = 320  # px
 
 
 def align_face(
-    image: Image, landmarks: Landmarks, size: int = CROP_SIZE
+    image: Image, landmarks: Landmarks, size: int = CROP_SIZE, scale: float = SCALE
 ) -> tuple[Crop, Landmarks, np.ndarray]:
     """Turn, scale and shift a face so that five points of it come nearest to a template.
 
@@ -88,7 +88,8 @@ def align_face(
     the map is the least-squares similarity. The picture is resampled once, bilinearly, with
     a Gaussian before it where it shrinks; beyond its border it is mirrored.
 
-    Args and returns: as :func:`crop_face`.
+    Args and returns: as :func:`crop_face`. The template is met at the default ``scale``; at
+    another one, its points come closer to the crop's centre or go away from it.
 
     Raises:
         ValueError: the five points coincide or are not finite, or the map leaves the
@@ -98,7 +99,9 @@ def align_face(
     points = np.stack([*eyes, landmarks[30], landmarks[48], landmarks[54]])
     if not np.isfinite(points).all():
         raise ValueError("the landmarks are not finite")
-    frame_to_crop = similarity(points, TEMPLATE * np.float32(size / _TEMPLATE_SIZE))
+    middle = np.float32(_TEMPLATE_SIZE / 2)
+    template = middle + (TEMPLATE - middle) * np.float32(SCALE / scale)
+    frame_to_crop = similarity(points, template * np.float32(size / _TEMPLATE_SIZE))
     crop_to_frame = cv2.invertAffineTransform(frame_to_crop)
     corners = np.array([[-1, -1, 1], [size, -1, 1], [-1, size, 1], [size, size, 1]])
     reached = corners @ crop_to_frame.T

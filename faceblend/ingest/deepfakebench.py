@@ -80,7 +80,7 @@ def picture_paths(video: str, name: str) -> tuple[str, str]:
 
 def has_frames(root: Path) -> bool:
     """Whether a folder is a tree of this layout: ``frames/<video>/`` in it or below."""
-    return next(_video_folders(root), None) is not None
+    return next(video_folders(root), None) is not None
 
 
 def open_deepfakebench(
@@ -127,7 +127,7 @@ def read_deepfakebench(
             none of its videos, or contradicts itself; or nothing tells a video's label.
     """
     root = Path(root)
-    folders = list(_video_folders(root))
+    folders = list(video_folders(root))
     if not folders:
         raise BadBank(
             root,
@@ -139,7 +139,7 @@ def read_deepfakebench(
     found = _Found(refused=[] if listed is None else _missing(listed))
     for folder in folders:
         if listed is None:
-            found.add(root, folder, None, _label(root, folder, label), None)
+            found.add(root, folder, None, folder_label(root, folder, label), None)
         elif folder in listed.videos:
             video = listed.videos[folder]
             found.add(root, folder, video.frames, video.label, video.split)
@@ -216,7 +216,12 @@ class _OddError(Exception):
     """Why a frame is left out: kind and reason."""
 
 
-def _video_folders(root: Path) -> Iterator[PurePosixPath]:
+def video_folders(root: Path) -> Iterator[PurePosixPath]:
+    """The folders of frames of a tree, ``.../frames/<video>``, relative to it.
+
+    Raises:
+        BadBank: it is no folder, or a part of it cannot be listed.
+    """
     if not root.is_dir():
         raise BadBank(root, "is not a folder", "give the folder of a preprocessed dataset")
     seen: set[tuple[int, int]] = set()
@@ -244,7 +249,12 @@ def _missing(listed: Index) -> list[Refused]:
     return [Refused(source=name, kind="missing", reason=_NOT_HELD) for name in listed.missing]
 
 
-def _label(root: Path, folder: PurePosixPath, otherwise: int | None) -> int:
+def folder_label(root: Path, folder: PurePosixPath, otherwise: int | None) -> int:
+    """What the dataset's folder names say of a video: 0 real, 1 forged; else ``otherwise``.
+
+    Raises:
+        BadBank: they say nothing, and ``otherwise`` is None.
+    """
     parts = set(folder.parts[:-2])
     if parts & _FORGED:
         return 1

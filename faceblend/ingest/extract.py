@@ -5,15 +5,14 @@ other; a video file is one by itself. Each video is one task; when its crops are
 leaves a checkpoint, and a run that was cut off does the videos that have none.
 """
 
-import hashlib
 import json
 import os
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
@@ -23,9 +22,9 @@ from faceblend import atomic, jobs
 from faceblend.bank import FaceBank, FaceRow
 from faceblend.errors import BadArgument, BadVideo, MissingModel
 from faceblend.face import Image
-from faceblend.ingest.crop import CROP_SIZE, align_face, crop_face
+from faceblend.ingest.crop import CROP_SIZE, SCALE, align_face, crop_face
 from faceblend.ingest.detect import Detection, Detector, DlibHog
-from faceblend.ingest.group import check_rule, named, safe_path
+from faceblend.ingest.group import named, safe_path
 from faceblend.ingest.landmarks import LandmarksReport, landmarks
 from faceblend.ingest.look import (
     Kind,
@@ -37,17 +36,12 @@ from faceblend.ingest.look import (
     told,
     write_refusals,
 )
-from faceblend.ingest.photograph import (
-    MAX_PIXELS,
-    SUFFIXES,
-    Listing,
-    Photograph,
-    list_photographs,
-    read_photograph,
-)
-from faceblend.ingest.track import follow
-from faceblend.ingest.video import SUFFIXES as CLIPS
+from faceblend.ingest.people import People
+from faceblend.ingest.photograph import MAX_PIXELS, Photograph, read_photograph
+from faceblend.ingest.plan import Plan, Settings, Task, plan_folder, plan_table, sliced
+from faceblend.ingest.track import Seen, follow
 from faceblend.ingest.video import evenly, probe, read_frames
+from faceblend.videos import VideoTable, read_videos
 
 __all__ = [
     "ExtractReport",
@@ -62,7 +56,6 @@ SETTINGS = "settings.json"
 """How the bank is being made; written first, so that no other settings continue it."""
 
 _FORMAT = 1  # of checkpoints
-_LEAST_CROP = 32  # px
 _CROPS = {"none": crop_face, "five-point": align_face}
 _ENCODINGS: dict[str, list[int]] = {
     "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],  # more makes it 6% smaller in twice the time
@@ -119,21 +112,25 @@ class ExtractReport:
 
 
 def extract(
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | VideoTable,
     out: str | os.PathLike[str],
     *,
     group: str = "folder",
     subject: str | None = None,
+    labels: Literal["all", "real", "fake"] = "all",
+    split: Literal["all", "train", "val", "test"] = "all",
     detector: Detector | None = None,
-    faces: Literal["largest", "all"] = "largest",
+    faces: Literal["largest", "all", "subjects"] = "largest",
     min_face: int = 40,
     crop_size: int = CROP_SIZE,
+    crop_scale: float = SCALE,
     crop_format: Literal["png", "jpg"] = "png",
     align: Literal["none", "five-point"] = "none",
     frames_per_video: int = 32,
     max_pixels: int = MAX_PIXELS,
     offset: int = 0,
     num: int | None = None,
+    check: Literal["lazy", "deep"] = "deep",
     workers: int = 1,
     executor: Executor | None = None,
 ) -> ExtractReport:
@@ -144,27 +141,36 @@ def extract(
     workers and however often it was cut off.
 
     Args:
-        source: folder of photographs and videos, searched with its subfolders; or one video.
+        source: folder of photographs and videos, searched with its subfolders; one video; or
+            a table of videos, whose labels, splits and subjects go into the bank.
         out: folder of the bank; new, empty, or one of the same settings.
         group: what a "video" of photographs is: ``folder``; ``file``, each photograph by
             itself; or a regular expression that is searched in the path below ``source``, whose
             first group (or whole match) names the video. A path without a match is refused.
         subject: who is shown, by the same rules; a path without a match shows nobody known.
+        labels: of a table, only ``real`` or only ``fake`` videos. Blends need reals alone.
+        split: of a table, one split only. Where a rule has split it, videos in none are left out.
         detector: finds faces; :class:`~faceblend.ingest.detect.DlibHog` if not given.
-        faces: the largest face of each photograph and frame, or ``all``.
+        faces: the largest face of each photograph and frame; ``all``; or ``subjects``: of a
+            video every person who is in a fifth of the frames with faces or more, followed by
+            place. Several of them get subjects of their own, ``VIDEO#0`` and so on.
         min_face: least size of a face, px: the longer side of its landmarks' bounding box
             in the photograph. Smaller ones are refused.
         crop_size: side of the crops, px.
+        crop_scale: side of the square over the longer side of the landmarks' bounding box, 1
+            to 4; with ``five-point``, an aligned face is as large as in a square of this scale.
         crop_format: ``png``, lossless; or ``jpg``, quality 95 with full colour (4:4:4).
         align: ``none``, the upright square around the landmarks; or ``five-point``, turned and
             scaled so that eyes, nose and mouth come onto a template.
         frames_per_video: frames of each video file, evenly spaced from the first to the last;
-            0 takes all.
+            0 takes all. A split that names frames (``-Nfpv``) goes before it.
         max_pixels: photographs and frames with more are refused before they are decoded.
         offset: how many videos, in the order of their names, are left to other runs.
         num: how many after those are this run's; all if not given, 0 makes the bank of what is
             done and does nothing else. Runs over slices may share ``out``; the last of them, or
             one with ``num=0``, makes the bank of all.
+        check: how crops of an earlier run are looked at before they are kept: ``deep`` reads
+            them and compares their CRC-32, ``lazy`` sees that they are there and not empty.
         workers: processes.
         executor: any ``concurrent.futures.Executor`` instead of ``workers`` processes.
 
@@ -176,57 +182,88 @@ def extract(
     """
     started = time.monotonic()
     detector = detector if detector is not None else DlibHog()
-    settings = _Settings(
+    settings = Settings(
         detector=detector.name,
         group=group,
         subject=subject,
         faces=faces,
         min_face=min_face,
         crop_size=crop_size,
+        crop_scale=float(crop_scale),
         crop_format=crop_format,
         align=align,
         frames_per_video=frames_per_video,
         max_pixels=max_pixels,
     )
+    if check not in ("lazy", "deep"):
+        raise BadArgument("check", f"is {check!r}", "give lazy or deep")
     root = Path(out).resolve()
-    folder, listing = _listed(Path(source).resolve(), root)
-    videos, refusals = _plan(listing, settings, folder.name)
+    plan = _planned(source, root, settings, labels, split)
     _take_over(root, settings)
-    work = _Extraction(source=folder, out=root, settings=settings, detector=detector)
-    _check_same_source(work, videos)
-    before = {video: work.finished(video) for video in videos}
-    done = {video: finished for video, finished in before.items() if finished is not None}
+    work = _Extraction(
+        source=plan.folder, out=root, settings=settings, detector=detector, deep=check == "deep"
+    )
+    _check_same_source(work, plan.tasks)
+    before = {task: work.finished(task) for task in plan.tasks}
+    done = {task: finished for task, finished in before.items() if finished is not None}
     kept = len(done)
-    mine = _slice(videos, offset, num)
-    refusals += _do_the_rest(work, mine, done, workers, executor)
-    for video in videos:
-        finished = None if video in done or video in mine else work.finished(video)
+    mine = sliced(plan.tasks, offset, num)
+    refusals = [*plan.refusals, *_do_the_rest(work, mine, done, workers, executor)]
+    for task in set(plan.tasks) - done.keys() - set(mine):
+        finished = work.finished(task)
         if finished is not None:
-            done[video] = finished  # by a run over another slice, meanwhile
+            done[task] = finished  # by a run over another slice, meanwhile
     refusals += [refusal for finished in done.values() for refusal in finished.refusals]
-    rows = [row for finished in done.values() for row in finished.rows]
+    rows = [row for task in done for row in _told(task, done[task].rows)]
     errors = write_refusals(root / "errors.jsonl", refusals)
-    if len(mine) == len(videos):
-        _sweep(work, videos, rows)  # nobody else is at it
+    if len(mine) == len(plan.tasks):
+        _sweep(work, plan.tasks, rows)  # nobody else is at it
     bank = FaceBank.create(root, rows, crop_size=crop_size, made_by=asdict(settings))
+    clips = sum(task.is_clip for task in plan.tasks)
+    pictures = sum(len(task.photographs) for task in plan.tasks) - clips
     return ExtractReport(
         bank=bank,
         faces=len(bank),
-        videos=len(videos),
+        videos=len(plan.tasks),
         kept=kept,
-        undone=sum(video not in done for video in videos),
-        pictures=len(listing.photographs) - sum(video.is_clip for video in videos),
-        clips=sum(video.is_clip for video in videos),
+        undone=len(set(plan.tasks) - done.keys()),
+        pictures=pictures + sum(one.kind == "ungrouped" for one in plan.refusals),
+        clips=clips,
         errors=errors,
-        ignored=listing.ignored,
+        ignored=plan.ignored,
         seconds=time.monotonic() - started,
     )
 
 
+def _planned(
+    source: str | os.PathLike[str] | VideoTable,
+    out: Path,
+    settings: Settings,
+    labels: str,
+    split: str,
+) -> Plan:
+    if not isinstance(source, VideoTable) and Path(source).suffix == ".parquet":
+        source = read_videos(source)
+    if isinstance(source, VideoTable):
+        return plan_table(source, settings, labels=labels, split=split)
+    for name, value in (("labels", labels), ("split", split)):
+        if value != "all":
+            raise BadArgument(name, f"is {value!r}", "only a table of videos tells them")
+    return plan_folder(Path(source).resolve(), out, settings)
+
+
+def _told(task: Task, rows: Iterable[FaceRow]) -> Iterable[FaceRow]:
+    """Rows with what the table says: it may have been split anew since they were extracted."""
+    if task.told is None:
+        return rows
+    label, split, subject = task.told
+    return [replace(row, label=label, split=split, subject=row.subject or subject) for row in rows]
+
+
 def _do_the_rest(
     work: "_Extraction",
-    videos: list["_Video"],
-    done: dict["_Video", "_Finished"],
+    videos: list[Task],
+    done: dict[Task, "_Finished"],
     workers: int,
     executor: Executor | None,
 ) -> list[Refusal]:
@@ -251,114 +288,10 @@ def _do_the_rest(
     return refusals
 
 
-# -- what is to be done ------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Settings:
-    """Everything that decides what a bank holds, besides the photographs."""
-
-    detector: str
-    group: str
-    subject: str | None
-    faces: str
-    min_face: int
-    crop_size: int
-    crop_format: str
-    align: str
-    frames_per_video: int
-    max_pixels: int
-
-    def __post_init__(self) -> None:
-        lowest = {"min_face": 1, "crop_size": _LEAST_CROP, "frames_per_video": 0, "max_pixels": 1}
-        for name, least in lowest.items():
-            if getattr(self, name) < least:
-                raise BadArgument(name, f"is {getattr(self, name)}", f"give {least} or more")
-        choices = {
-            "faces": ("largest", "all"),
-            "crop_format": tuple(_ENCODINGS),
-            "align": tuple(_CROPS),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise BadArgument(
-                    name, f"is {getattr(self, name)!r}", f"give {' or '.join(known)}"
-                )
-        check_rule("group", self.group)
-        check_rule("subject", self.subject or "")
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Video:
-    """One task: photographs whose faces belong together, or one video file."""
-
-    name: str
-    photographs: tuple[Photograph, ...]
-
-    @property
-    def is_clip(self) -> bool:
-        """It is a video file."""
-        return _is_clip(self.photographs[0])
-
-    def failed(self, reason: str) -> list[Refusal]:
-        return [
-            Refusal(source=photograph.source, kind="failed", reason=reason)
-            for photograph in self.photographs
-        ]
-
-
-def _plan(
-    listing: Listing, settings: _Settings, root_name: str
-) -> tuple[list[_Video], list[Refusal]]:
-    refusals = [
-        Refusal(source=source, kind="unreadable", reason=reason)
-        for source, reason in listing.unreachable
-    ]
-    groups: dict[str, list[Photograph]] = {}
-    clips = {one.source for one in listing.photographs if _is_clip(one)}
-    for photograph in listing.photographs:
-        rule = "file" if _is_clip(photograph) else settings.group
-        name = named(rule, photograph.source, root_name)
-        if name is None:
-            reason = f"its path does not match --group {settings.group!r}; widen it"
-            refusals.append(Refusal(source=photograph.source, kind="ungrouped", reason=reason))
-        elif name in clips and not _is_clip(photograph):
-            reason = f"--group calls it {name!r}, as a video file is; choose another rule"
-            refusals.append(Refusal(source=photograph.source, kind="ungrouped", reason=reason))
-        else:
-            groups.setdefault(name, []).append(photograph)
-    videos = [_Video(name=name, photographs=tuple(groups[name])) for name in sorted(groups)]
-    return videos, refusals
-
-
-def _slice(videos: list["_Video"], offset: int, num: int | None) -> list["_Video"]:
-    for name, value in (("offset", offset), ("num", num)):
-        if value is not None and value < 0:
-            raise BadArgument(name, f"is {value}", "give 0 or more")
-    return videos[offset : None if num is None else offset + num]
-
-
-def _listed(source: Path, out: Path) -> tuple[Path, Listing]:
-    """The folder that sources are relative to, and what lies in it."""
-    if not (source.is_file() and source.suffix.lower() in CLIPS):
-        return source, list_photographs(source, leave_out=out, suffixes=(*SUFFIXES, *CLIPS))
-    status = source.stat()
-    clip = Photograph(source=source.name, size=status.st_size, mtime_ns=status.st_mtime_ns)
-    return source.parent, Listing(photographs=(clip,), unreachable=(), ignored={})
-
-
-def _is_clip(file: Photograph) -> bool:
-    return PurePosixPath(file.source).suffix.lower() in CLIPS
-
-
 # -- a folder that may be continued ------------------------------------------------------
 
 
-def _take_over(root: Path, settings: _Settings) -> None:
+def _take_over(root: Path, settings: Settings) -> None:
     """Make the bank's folder ours, if it is new, empty or of the same settings."""
     path = root / SETTINGS
     try:
@@ -397,7 +330,7 @@ def _differences(there: Any, here: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _check_same_source(work: "_Extraction", videos: list[_Video]) -> None:
+def _check_same_source(work: "_Extraction", videos: Sequence[Task]) -> None:
     # a second source in the same folder would sweep away the first one's faces
     others = next((work.out / "checkpoints").rglob("*.json"), None)
     if others is not None and not any(work.checkpoint(video).exists() for video in videos):
@@ -412,7 +345,7 @@ def _is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(atomic.TEMPORARY)
 
 
-def _sweep(work: "_Extraction", videos: list["_Video"], rows: list[FaceRow]) -> None:
+def _sweep(work: "_Extraction", videos: Sequence[Task], rows: list[FaceRow]) -> None:
     """Delete what no bank names: of videos that changed, and of writers that were killed."""
     wanted = {work.out / row.crop for row in rows}
     wanted |= {work.checkpoint(video) for video in videos}
@@ -444,10 +377,11 @@ class _Extraction:
 
     source: Path
     out: Path
-    settings: _Settings
+    settings: Settings
     detector: Detector
+    deep: bool
 
-    def __call__(self, video: _Video) -> _Finished:
+    def __call__(self, video: Task) -> _Finished:
         rows: list[FaceRow] = []
         refusals: list[Refusal] = []
         if video.is_clip:
@@ -464,7 +398,7 @@ class _Extraction:
 
     def _extract(
         self,
-        video: _Video,
+        video: Task,
         frame: int,
         photograph: Photograph,
         rows: list[FaceRow],
@@ -484,22 +418,19 @@ class _Extraction:
         if seen.image is not None:
             self._cut(video, frame, source, seen.image, seen.faces, rows, refusals)
 
-    def _extract_clip(self, video: _Video, rows: list[FaceRow], refusals: list[Refusal]) -> None:
+    def _extract_clip(self, video: Task, rows: list[FaceRow], refusals: list[Refusal]) -> None:
         settings, source = self.settings, video.photographs[0].source
         path = self.source / source
         frames = faces = 0
+        people = People() if settings.faces == "subjects" else None
         try:
             there = probe(path)
             count = settings.frames_per_video or there.frames
-            wanted = read_frames(path, evenly(there.frames, count), max_pixels=settings.max_pixels)
+            numbers = evenly(there.frames, count) if video.wanted is None else video.wanted
+            wanted = read_frames(path, numbers, max_pixels=settings.max_pixels)
             for seen in follow(wanted, self.detector):
                 chosen = seen.faces[:1] if settings.faces == "largest" else seen.faces
-                if not all(np.isfinite(one.landmarks).all() for one in chosen):
-                    raise ValueError(f"landmarks of frame {seen.frame.number} are no numbers")
-                usable = [one for one in chosen if face_size(one.landmarks) >= settings.min_face]
-                if usable:  # turning a frame into RGB costs more than all the rest of an empty one
-                    number, image = seen.frame.number, seen.frame.rgb
-                    self._cut(video, number, source, image, usable, rows, refusals)
+                self._cut_seen(video, seen, chosen, people, rows, refusals)
                 frames, faces = frames + 1, faces + len(chosen)
             if there.frames < there.claimed:
                 words = f"its header says {there.claimed} frames, and {there.frames} are there"
@@ -510,6 +441,8 @@ class _Extraction:
                 kind = "failed"
             reason = "; ".join(error.args[1:])
             refusals.append(Refusal(source=source, kind=kind, reason=reason))
+        if people is not None:
+            self._keep_lasting(video, people, rows)
         if frames and not rows:
             kind, reason = "no-face", f"shows no face in {frames} frames that the detector finds"
             if faces:
@@ -517,22 +450,52 @@ class _Extraction:
                 reason = f"its faces are under {settings.min_face} px; lower --min-face"
             refusals.append(Refusal(source=source, kind=kind, reason=reason))
 
-    def _cut(
+    def _cut_seen(
         self,
-        video: _Video,
-        frame: int,
-        source: str,
-        image: Image,
-        faces: Iterable[Detection],
+        video: Task,
+        seen: Seen,
+        faces: Sequence[Detection],
+        people: People | None,
         rows: list[FaceRow],
         refusals: list[Refusal],
     ) -> None:
+        if not all(np.isfinite(one.landmarks).all() for one in faces):
+            raise ValueError(f"landmarks of frame {seen.frame.number} are no numbers")
+        usable = [one for one in faces if face_size(one.landmarks) >= self.settings.min_face]
+        numbers = None if people is None else people.numbers([one.box for one in usable])
+        if usable:  # turning a frame into RGB costs more than all the rest of an empty one
+            source, number, image = video.photographs[0].source, seen.frame.number, seen.frame.rgb
+            self._cut(video, number, source, image, usable, rows, refusals, numbers)
+
+    def _keep_lasting(self, video: Task, people: People, rows: list[FaceRow]) -> None:
+        """Drop the passers-by, and tell several persons apart."""
+        lasting = people.lasting()
+        person_of = {row.crop: int(Path(row.crop).stem.rpartition("_")[2]) for row in rows}
+        for row in rows:
+            if person_of[row.crop] not in lasting:
+                (self.out / row.crop).unlink()
+        kept = [row for row in rows if person_of[row.crop] in lasting]
+        if len(lasting) > 1:
+            kept = [replace(row, subject=f"{video.name}#{person_of[row.crop]}") for row in kept]
+        rows[:] = kept
+
+    def _cut(
+        self,
+        video: Task,
+        frame: int,
+        source: str,
+        image: Image,
+        faces: Sequence[Detection],
+        rows: list[FaceRow],
+        refusals: list[Refusal],
+        numbers: Sequence[int] | None = None,
+    ) -> None:
         settings = self.settings
         subject = settings.subject and named(settings.subject, source, self.source.name)
-        for number, face in enumerate(faces):
+        for number, face in zip(numbers or range(len(faces)), faces, strict=True):
             try:
                 crop, points, crop_to_frame = _CROPS[settings.align](
-                    image, face.landmarks, settings.crop_size
+                    image, face.landmarks, settings.crop_size, settings.crop_scale
                 )
             except ValueError as error:  # a detector's landmarks can be anything
                 refusals.append(Refusal(source=source, kind="failed", reason=told(error)))
@@ -560,11 +523,11 @@ class _Extraction:
         bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
         return bytes(cv2.imencode(f".{kind}", bgr, _ENCODINGS[kind])[1].tobytes())
 
-    def checkpoint(self, video: _Video) -> Path:
+    def checkpoint(self, video: Task) -> Path:
         """Where a finished video says so."""
         return self.out / "checkpoints" / f"{safe_path(video.name)}.json"
 
-    def finished(self, video: _Video) -> _Finished | None:
+    def finished(self, video: Task) -> _Finished | None:
         """What an earlier run made of a video; None where it is to be done."""
         try:
             saved = json.loads(self.checkpoint(video).read_bytes())
@@ -581,14 +544,17 @@ class _Extraction:
 
     def _has_crop(self, row: FaceRow) -> bool:
         try:
+            if not self.deep:
+                return (self.out / row.crop).stat().st_size > 0
             return zlib.crc32((self.out / row.crop).read_bytes()) == row.crc32
         except OSError:
             return False  # lost: the video is done again
 
-    def _key(self, video: _Video) -> dict[str, Any]:
+    def _key(self, video: Task) -> dict[str, Any]:
         return {
             "format": _FORMAT,
             "video": video.name,
             "settings": self.settings.digest,
             "inputs": [[one.source, one.size, one.mtime_ns] for one in video.photographs],
+            "wanted": None if video.wanted is None else list(video.wanted),
         }

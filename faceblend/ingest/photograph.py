@@ -121,6 +121,12 @@ def list_photographs(
     )
 
 
+def pictures(folder: Path) -> list[str]:
+    """Names of the pictures directly in a folder, ascending; hidden ones are left out."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return [name for name in names if name.lower().endswith(SUFFIXES)]
+
+
 def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Image:
     """Read a JPEG, PNG, WebP, BMP or TIFF file as people see it.
 
