@@ -79,7 +79,8 @@ def check(bank: FaceBank) -> None:
             raise BadBank(
                 where,
                 f"all {len(rows)} real faces are of one video ({_cell(bank, 'video', first)!r})",
-                "a partner needs a second video: add one, or extract with --group file",
+                "a partner needs a second video: add one, or "
+                + ("extract with --group file" if split < 0 else "extract the others by --split"),
             )
         if subjects.min() >= 0 and len(np.unique(subjects)) < 2:
             raise BadBank(

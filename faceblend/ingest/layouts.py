@@ -81,10 +81,10 @@ def read_layout(layout: str, root: Path, fakes: str | None = None) -> Found:
         raise BadArgument(root, "is not a folder", "give the folder of the dataset")
     found = _READERS[layout](root) if fakes is None else _folder(root, fakes)
     if not found.rows:
-        first = f"; {found.problems[0].source}: {found.problems[0].reason}"
+        first = [f"; {one.source}: {one.reason}" for one in found.problems[:1]]
         raise BadArgument(
             root,
-            f"holds no video where {layout} has them{first if found.problems else ''}",
+            f"holds no video where {layout} has them{''.join(first)}",
             f"see data/README.md for the layout of {layout}",
         )
     return found
