@@ -371,6 +371,10 @@ class _Finished:
     refusals: tuple[Refusal, ...]
 
 
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Extraction:
     """Extracts one video; travels to the workers."""
@@ -392,8 +396,9 @@ class _Extraction:
         finished = _Finished(rows=tuple(rows), refusals=tuple(refusals))
         # what failed is tried again by the next run
         if all(refusal.kind != "failed" for refusal in refusals):
-            saved = json.dumps({**self._key(video), **asdict(finished)}, ensure_ascii=False)
-            atomic.write_bytes(self.checkpoint(video), saved.encode())
+            saved = _text({**self._key(video), **asdict(finished)})
+            sealed = _text({"crc32": zlib.crc32(saved.encode()), "saved": json.loads(saved)})
+            atomic.write_bytes(self.checkpoint(video), sealed.encode())
         return finished
 
     def _extract(
@@ -530,8 +535,11 @@ class _Extraction:
     def finished(self, video: Task) -> _Finished | None:
         """What an earlier run made of a video; None where it is to be done."""
         try:
-            saved = json.loads(self.checkpoint(video).read_bytes())
-            key = self._key(video)
+            sealed = json.loads(self.checkpoint(video).read_bytes())
+            saved, key = sealed["saved"], self._key(video)
+            # a digit that changed is JSON as well
+            if zlib.crc32(_text(saved).encode()) != sealed["crc32"]:
+                return None
             if {name: saved[name] for name in key} != key:
                 return None
             finished = _Finished(
