@@ -16,7 +16,8 @@ out. The map, in the order in which data flows:
     generate    the job: the shards still missing, rendered and committed
     export      the classic folders of PNGs
     torch       the same samples for a DataLoader: from shards, or blended online
-    audit/      look, don't trust: contact sheets, histograms, leaks, the doctor
+    audit/      look, don't trust: contact sheets, histograms, leaks
+    doctor/     what is wrong with a bank, or with photographs and videos
     forged/     X-rays of real forgeries, from their masks or originals
     demo        two public-domain people, from photograph to verified set
     bench       every speed claim as a command

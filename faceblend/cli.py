@@ -415,6 +415,46 @@ def xray_of(
     return FAILURES if strict and (report.empty or report.errors) else DONE
 
 
+def doctor(
+    path: Path,
+    faces: bool = False,
+    min_size: int = 64,
+    distance: int = 8,
+    landmark_model: Path | None = None,
+    json: Path | None = None,
+    workers: int | None = None,
+    strict: bool = False,
+) -> int:
+    """Look for what would spoil a training: missing, damaged, short, twice, small, implausible.
+
+    Args:
+        path: a bank, finished or not; or any folder of photographs and videos
+        faces: look for faces in the photographs and videos of a folder, which takes a while; a
+            bank knows its own
+        min_size: px; smaller faces, photographs and videos are reported
+        distance: 0 to 16 of 64 bits by which the perceptual hashes of two pictures of the same
+            may differ
+        landmark_model: with --faces, dlib's 68-point model, as for extract
+        json: file for every finding
+        workers: processes; every core if not given
+        strict: exit with 1 if something is wrong; several faces in a frame are not
+    """
+    from faceblend.doctor import doctor as run
+    from faceblend.ingest.detect import DlibHog
+
+    found = run(
+        path,
+        workers=_cores(workers),
+        min_size=min_size,
+        distance=distance,
+        detector=DlibHog(landmark_model) if faces else None,
+    )
+    if json is not None:
+        atomic.write_json(json, found.to_dict())
+    print(found)
+    return FAILURES if strict and found.failed else DONE
+
+
 def inspect(set: Path, out: Path | None = None, count: int = 24, panel: int = 160) -> int:
     """Draw a contact sheet (image, X-ray, overlay) and histograms of what was drawn.
 
@@ -535,6 +575,7 @@ COMMANDS: dict[str, _Entry] = {
     "export": _Command(function=export, first=("bank",)),
     "xray-of": _Command(function=xray_of, first=("fake", "original")),
     "verify": _Command(function=verify, first=("set",)),
+    "doctor": _Command(function=doctor, first=("path",)),
     "inspect": _Command(function=inspect, first=("set",)),
     "bench": _Group(
         summary="Time a part of the library.",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import faceblend
-from faceblend import convert, forged, generate, splits, store, videos
+from faceblend import convert, doctor, forged, generate, splits, store, videos
 from faceblend.audit import leaks, report
 from faceblend.ingest import extract, index
 from faceblend.recipe import preset_names
@@ -42,6 +42,7 @@ PARAMETERS: dict[Any, str] = {
     generate.generate: "bank recipe out * count seed=0 workers=1 shard_size=1000 layout='hdf5' "
     "alpha=False executor=None",
     store.verify: "path * bank=None replays=0",
+    doctor.doctor: "path * workers=1 min_size=64 distance=8 detector=None",
     index.index: "dataset root * fakes=None workers=1",
     splits.split: "videos rule * official=None shares=(0.1, 0.1)",
     leaks.leaks: "videos",

@@ -22,6 +22,7 @@ from faceblend import atomic, jobs
 from faceblend.bank import FaceBank, FaceRow
 from faceblend.errors import BadArgument, BadVideo, MissingModel
 from faceblend.face import Image
+from faceblend.ingest.checkpoint import seal, unseal
 from faceblend.ingest.crop import CROP_SIZE, SCALE, align_face, crop_face
 from faceblend.ingest.detect import Detection, Detector, DlibHog
 from faceblend.ingest.group import named, safe_path
@@ -371,10 +372,6 @@ class _Finished:
     refusals: tuple[Refusal, ...]
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Extraction:
     """Extracts one video; travels to the workers."""
@@ -396,9 +393,8 @@ class _Extraction:
         finished = _Finished(rows=tuple(rows), refusals=tuple(refusals))
         # what failed is tried again by the next run
         if all(refusal.kind != "failed" for refusal in refusals):
-            saved = _text({**self._key(video), **asdict(finished)})
-            sealed = _text({"crc32": zlib.crc32(saved.encode()), "saved": json.loads(saved)})
-            atomic.write_bytes(self.checkpoint(video), sealed.encode())
+            saved = seal({**self._key(video), **asdict(finished)})
+            atomic.write_bytes(self.checkpoint(video), saved)
         return finished
 
     def _extract(
@@ -535,11 +531,7 @@ class _Extraction:
     def finished(self, video: Task) -> _Finished | None:
         """What an earlier run made of a video; None where it is to be done."""
         try:
-            sealed = json.loads(self.checkpoint(video).read_bytes())
-            saved, key = sealed["saved"], self._key(video)
-            # a digit that changed is JSON as well
-            if zlib.crc32(_text(saved).encode()) != sealed["crc32"]:
-                return None
+            saved, key = unseal(self.checkpoint(video).read_bytes()), self._key(video)
             if {name: saved[name] for name in key} != key:
                 return None
             finished = _Finished(
