@@ -106,7 +106,11 @@ def crop_findings(bank: FaceBank, workers: int, distance: int) -> Iterator[Findi
     yield from _repeated(bank, rows, digests)
     # forgeries of one film look alike by nature, and are never blended
     real = bank.table["label"].to_numpy()[rows] == 0
-    groups = bank.videos[rows[real]].astype(np.int64)
+    videos, subjects = (
+        codes[rows[real]].astype(np.int64) for codes in (bank.videos, bank.subjects)
+    )
+    # videos of one known person never lend to each other: two qualities of a film may be there
+    groups = np.where(subjects < 0, videos, len(bank) + subjects)
     for cluster in lookalikes(looks[real], digests[real], groups, distance):
         yield _lookalike(bank, rows[real][cluster].tolist())
 

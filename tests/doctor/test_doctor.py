@@ -207,6 +207,14 @@ def test_frames_of_one_video_may_look_alike(sound: FaceBank) -> None:
     assert doctor(sound.root).findings == ()
 
 
+def test_videos_of_one_person_may_look_alike(tmp_path: Path) -> None:
+    for name, subjects in (("same", {"v0": "ann", "v1": "ann"}), ("other", {"v0": "ann"})):
+        made = make_bank(tmp_path / name, subjects=subjects)
+        image = cv2.GaussianBlur(made.image(0), (3, 3), 0)  # another quality of the film
+        found = doctor(replaced(made, 3, np.asarray(image)).root)
+        assert [one.kind for one in found.findings] == ([] if name == "same" else ["duplicate"])
+
+
 def test_equal_pixels_in_one_video_are_a_duplicate(sound: FaceBank) -> None:
     replaced(sound, 1, sound.image(0))
     found = only(doctor(sound.root))
