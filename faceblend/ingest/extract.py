@@ -9,7 +9,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -205,20 +205,19 @@ def extract(
         source=plan.folder, out=root, settings=settings, detector=detector, deep=check == "deep"
     )
     _check_same_source(work, plan.tasks)
-    before = {task: work.finished(task) for task in plan.tasks}
-    done = {task: finished for task, finished in before.items() if finished is not None}
+    done = _checked(work, plan.tasks, workers, executor)
     kept = len(done)
     mine = sliced(plan.tasks, offset, num)
     refusals = [*plan.refusals, *_do_the_rest(work, mine, done, workers, executor)]
-    for task in set(plan.tasks) - done.keys() - set(mine):
-        finished = work.finished(task)
-        if finished is not None:
-            done[task] = finished  # by a run over another slice, meanwhile
+    others = set(plan.tasks) - done.keys() - set(mine)
+    # by runs over other slices, meanwhile
+    done |= _checked(work, [task for task in plan.tasks if task in others], workers, executor)
     refusals += [refusal for finished in done.values() for refusal in finished.refusals]
-    rows = [row for task in done for row in _told(task, done[task].rows)]
     errors = write_refusals(root / "errors.jsonl", refusals)
+    (root / "bank.json").unlink(missing_ok=True)  # no bank while its crops change
     if len(mine) == len(plan.tasks):
-        _sweep(work, plan.tasks, rows)  # nobody else is at it
+        _sweep(work, plan.tasks, done)  # nobody else is at it
+    rows = (row for task in plan.tasks if task in done for row in work.rows(task, done[task]))
     bank = FaceBank.create(root, rows, crop_size=crop_size, made_by=asdict(settings))
     clips = sum(task.is_clip for task in plan.tasks)
     pictures = sum(len(task.photographs) for task in plan.tasks) - clips
@@ -253,12 +252,20 @@ def _planned(
     return plan_folder(Path(source).resolve(), out, settings)
 
 
-def _told(task: Task, rows: Iterable[FaceRow]) -> Iterable[FaceRow]:
-    """Rows with what the table says: it may have been split anew since they were extracted."""
-    if task.told is None:
-        return rows
-    label, split, subject = task.told
-    return [replace(row, label=label, split=split, subject=row.subject or subject) for row in rows]
+def _checked(
+    work: "_Extraction", tasks: Sequence[Task], workers: int, executor: Executor | None
+) -> dict[Task, "_Finished"]:
+    """The videos that an earlier run has finished."""
+    begun = [task for task in tasks if work.checkpoint(task).exists()]
+    if not begun:
+        return {}
+    done: dict[Task, _Finished] = {}
+    with jobs.progress("check", total=len(begun), unit="videos") as report:
+        for outcome in jobs.run(begun, work.finished, workers=workers, executor=executor):
+            if outcome.result is not None:
+                done[outcome.task] = outcome.result
+            report.advance(1)
+    return done
 
 
 def _do_the_rest(
@@ -272,7 +279,7 @@ def _do_the_rest(
     refusals: list[Refusal] = []
     todo = [video for video in videos if video not in done]
     outcomes = jobs.run(todo, work, workers=workers, executor=executor)
-    (work.out / "bank.json").unlink(missing_ok=True)  # no bank while its crops change
+    (work.out / "bank.json").unlink(missing_ok=True)
     total = sum(len(video.photographs) for video in videos)
     kept = sum(len(video.photographs) for video in videos if video in done)
     with jobs.progress("extract", total=total, unit="files", kept=kept) as report:
@@ -346,13 +353,13 @@ def _is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(atomic.TEMPORARY)
 
 
-def _sweep(work: "_Extraction", videos: Sequence[Task], rows: list[FaceRow]) -> None:
+def _sweep(work: "_Extraction", tasks: Sequence[Task], done: Mapping[Task, "_Finished"]) -> None:
     """Delete what no bank names: of videos that changed, and of writers that were killed."""
-    wanted = {work.out / row.crop for row in rows}
-    wanted |= {work.checkpoint(video) for video in videos}
+    wanted = {str(work.checkpoint(task)) for task in tasks}
+    wanted |= {str(work.out / row.crop) for task in done for row in work.rows(task, done[task])}
     for folder in (work.out / "crops", work.out / "checkpoints"):
         for path in sorted(folder.rglob("*"), reverse=True):
-            if path.is_file() and path not in wanted:
+            if path.is_file() and str(path) not in wanted:
                 path.unlink()
             elif path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
@@ -366,10 +373,11 @@ def _sweep(work: "_Extraction", videos: Sequence[Task], rows: list[FaceRow]) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class _Finished:
-    """What a video gave; its checkpoint says the same."""
+    """What became of a video."""
 
-    rows: tuple[FaceRow, ...]
     refusals: tuple[Refusal, ...]
+    rows: tuple[FaceRow, ...] | None = None
+    """None where its checkpoint has them: a million faces are not kept in memory"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -390,12 +398,13 @@ class _Extraction:
         else:
             for frame, photograph in enumerate(video.photographs):
                 self._extract(video, frame, photograph, rows, refusals)
-        finished = _Finished(rows=tuple(rows), refusals=tuple(refusals))
-        # what failed is tried again by the next run
-        if all(refusal.kind != "failed" for refusal in refusals):
-            saved = seal({**self._key(video), **asdict(finished)})
-            atomic.write_bytes(self.checkpoint(video), saved)
-        return finished
+        if any(refusal.kind == "failed" for refusal in refusals):
+            return _Finished(
+                refusals=tuple(refusals), rows=tuple(rows)
+            )  # the next run tries again
+        saved = {"rows": [asdict(row) for row in rows], "refusals": list(map(asdict, refusals))}
+        atomic.write_bytes(self.checkpoint(video), seal({**self._key(video), **saved}))
+        return _Finished(refusals=tuple(refusals))
 
     def _extract(
         self,
@@ -534,13 +543,24 @@ class _Extraction:
             saved, key = unseal(self.checkpoint(video).read_bytes()), self._key(video)
             if {name: saved[name] for name in key} != key:
                 return None
-            finished = _Finished(
-                rows=tuple(FaceRow(**row) for row in saved["rows"]),
-                refusals=tuple(Refusal(**one) for one in saved["refusals"]),
-            )
+            refusals = tuple(Refusal(**one) for one in saved["refusals"])
+            whole = all(self._has_crop(FaceRow(**row)) for row in saved["rows"])
         except (OSError, ValueError, KeyError, TypeError):
             return None  # missing or damaged: the video is done again
-        return finished if all(map(self._has_crop, finished.rows)) else None
+        return _Finished(refusals=refusals) if whole else None
+
+    def rows(self, video: Task, finished: _Finished) -> Iterator[FaceRow]:
+        """The faces of a finished video, with what a table says of it now."""
+        rows: Iterable[FaceRow] | None = finished.rows
+        if rows is None:
+            saved = unseal(self.checkpoint(video).read_bytes())
+            rows = (FaceRow(**row) for row in saved["rows"])
+        for row in rows:
+            if video.told is None:
+                yield row
+                continue
+            label, split, subject = video.told
+            yield replace(row, label=label, split=split, subject=row.subject or subject)
 
     def _has_crop(self, row: FaceRow) -> bool:
         try:
