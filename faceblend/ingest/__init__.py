@@ -10,7 +10,7 @@ crop            the square around a face
 group           which photographs make a "video"
 look            a photograph looked at: its usable faces, or why it has none
 plan            what an extraction is to do: settings, and tasks out of a folder or a table
-checkpoint      what a finished video left
+cut             one video into the bank; checkpoint: what it leaves when it is done
 extract         photographs, videos, a table of videos -> bank
 landmarks       the classic landmark file of pictures as they are
 deepfakebench   a DeepfakeBench tree, read in place; rearranged: its dataset JSON

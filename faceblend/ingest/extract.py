@@ -8,40 +8,22 @@ leaves a checkpoint, and a run that was cut off does the videos that have none.
 import json
 import os
 import time
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
-import numpy as np
-
 from faceblend import atomic, jobs
-from faceblend.bank import FaceBank, FaceRow
-from faceblend.errors import BadArgument, BadVideo, MissingModel
-from faceblend.face import Image
-from faceblend.ingest.checkpoint import seal, unseal
-from faceblend.ingest.crop import CROP_SIZE, SCALE, align_face, crop_face
-from faceblend.ingest.detect import Detection, Detector, DlibHog
-from faceblend.ingest.group import named, safe_path
+from faceblend.bank import FaceBank
+from faceblend.errors import BadArgument, MissingModel
+from faceblend.ingest.crop import CROP_SIZE, SCALE, crop_face
+from faceblend.ingest.cut import Cutter, Finished
+from faceblend.ingest.detect import Detector, DlibHog
 from faceblend.ingest.landmarks import LandmarksReport, landmarks
-from faceblend.ingest.look import (
-    Kind,
-    Refusal,
-    counted,
-    disk_failed,
-    face_size,
-    look,
-    told,
-    write_refusals,
-)
-from faceblend.ingest.people import People
-from faceblend.ingest.photograph import MAX_PIXELS, Photograph, read_photograph
+from faceblend.ingest.look import Refusal, counted, told, write_refusals
+from faceblend.ingest.photograph import MAX_PIXELS, read_photograph
 from faceblend.ingest.plan import Plan, Settings, Task, plan_folder, plan_table, sliced
-from faceblend.ingest.track import Seen, follow
-from faceblend.ingest.video import evenly, probe, read_frames
 from faceblend.videos import VideoTable, read_videos
 
 __all__ = [
@@ -55,18 +37,6 @@ __all__ = [
 
 SETTINGS = "settings.json"
 """How the bank is being made; written first, so that no other settings continue it."""
-
-_FORMAT = 1  # of checkpoints
-_CROPS = {"none": crop_face, "five-point": align_face}
-_ENCODINGS: dict[str, list[int]] = {
-    "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],  # more makes it 6% smaller in twice the time
-    "jpg": [
-        cv2.IMWRITE_JPEG_QUALITY,
-        95,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    ],
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +171,7 @@ def extract(
     root = Path(out).resolve()
     plan = _planned(source, root, settings, labels, split)
     _take_over(root, settings)
-    work = _Extraction(
+    work = Cutter(
         source=plan.folder, out=root, settings=settings, detector=detector, deep=check == "deep"
     )
     _check_same_source(work, plan.tasks)
@@ -253,13 +223,13 @@ def _planned(
 
 
 def _checked(
-    work: "_Extraction", tasks: Sequence[Task], workers: int, executor: Executor | None
-) -> dict[Task, "_Finished"]:
+    work: Cutter, tasks: Sequence[Task], workers: int, executor: Executor | None
+) -> dict[Task, Finished]:
     """The videos that an earlier run has finished."""
     begun = [task for task in tasks if work.checkpoint(task).exists()]
     if not begun:
         return {}
-    done: dict[Task, _Finished] = {}
+    done: dict[Task, Finished] = {}
     with jobs.progress("check", total=len(begun), unit="videos") as report:
         for outcome in jobs.run(begun, work.finished, workers=workers, executor=executor):
             if outcome.result is not None:
@@ -269,9 +239,9 @@ def _checked(
 
 
 def _do_the_rest(
-    work: "_Extraction",
+    work: Cutter,
     videos: list[Task],
-    done: dict[Task, "_Finished"],
+    done: dict[Task, Finished],
     workers: int,
     executor: Executor | None,
 ) -> list[Refusal]:
@@ -338,7 +308,7 @@ def _differences(there: Any, here: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _check_same_source(work: "_Extraction", videos: Sequence[Task]) -> None:
+def _check_same_source(work: Cutter, videos: Sequence[Task]) -> None:
     # a second source in the same folder would sweep away the first one's faces
     others = next((work.out / "checkpoints").rglob("*.json"), None)
     if others is not None and not any(work.checkpoint(video).exists() for video in videos):
@@ -353,7 +323,7 @@ def _is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(atomic.TEMPORARY)
 
 
-def _sweep(work: "_Extraction", tasks: Sequence[Task], done: Mapping[Task, "_Finished"]) -> None:
+def _sweep(work: Cutter, tasks: Sequence[Task], done: Mapping[Task, Finished]) -> None:
     """Delete what no bank names: of videos that changed, and of writers that were killed."""
     wanted = {str(work.checkpoint(task)) for task in tasks}
     wanted |= {str(work.out / row.crop) for task in done for row in work.rows(task, done[task])}
@@ -366,215 +336,3 @@ def _sweep(work: "_Extraction", tasks: Sequence[Task], done: Mapping[Task, "_Fin
     for path in work.out.iterdir():
         if _is_temporary(path):
             path.unlink()
-
-
-# -- one video ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Finished:
-    """What became of a video."""
-
-    refusals: tuple[Refusal, ...]
-    rows: tuple[FaceRow, ...] | None = None
-    """None where its checkpoint has them: a million faces are not kept in memory"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Extraction:
-    """Extracts one video; travels to the workers."""
-
-    source: Path
-    out: Path
-    settings: Settings
-    detector: Detector
-    deep: bool
-
-    def __call__(self, video: Task) -> _Finished:
-        rows: list[FaceRow] = []
-        refusals: list[Refusal] = []
-        if video.is_clip:
-            self._extract_clip(video, rows, refusals)
-        else:
-            for frame, photograph in enumerate(video.photographs):
-                self._extract(video, frame, photograph, rows, refusals)
-        if any(refusal.kind == "failed" for refusal in refusals):
-            return _Finished(
-                refusals=tuple(refusals), rows=tuple(rows)
-            )  # the next run tries again
-        saved = {"rows": [asdict(row) for row in rows], "refusals": list(map(asdict, refusals))}
-        atomic.write_bytes(self.checkpoint(video), seal({**self._key(video), **saved}))
-        return _Finished(refusals=tuple(refusals))
-
-    def _extract(
-        self,
-        video: Task,
-        frame: int,
-        photograph: Photograph,
-        rows: list[FaceRow],
-        refusals: list[Refusal],
-    ) -> None:
-        settings, source = self.settings, photograph.source
-        seen = look(
-            self.source,
-            source,
-            self.detector,
-            only_largest=settings.faces == "largest",
-            min_face=settings.min_face,
-            max_pixels=settings.max_pixels,
-        )
-        if seen.refusal is not None:
-            refusals.append(seen.refusal)
-        if seen.image is not None:
-            self._cut(video, frame, source, seen.image, seen.faces, rows, refusals)
-
-    def _extract_clip(self, video: Task, rows: list[FaceRow], refusals: list[Refusal]) -> None:
-        settings, source = self.settings, video.photographs[0].source
-        path = self.source / source
-        frames = faces = 0
-        people = People() if settings.faces == "subjects" else None
-        try:
-            there = probe(path)
-            count = settings.frames_per_video or there.frames
-            numbers = evenly(there.frames, count) if video.wanted is None else video.wanted
-            wanted = read_frames(path, numbers, max_pixels=settings.max_pixels)
-            for seen in follow(wanted, self.detector):
-                chosen = seen.faces[:1] if settings.faces == "largest" else seen.faces
-                self._cut_seen(video, seen, chosen, people, rows, refusals)
-                frames, faces = frames + 1, faces + len(chosen)
-            if there.frames < there.claimed:
-                words = f"its header says {there.claimed} frames, and {there.frames} are there"
-                refusals.append(Refusal(source=source, kind="cut-off", reason=words))
-        except BadVideo as error:
-            kind: Kind = "cut-off" if frames else "unreadable"
-            if disk_failed(error):
-                kind = "failed"
-            reason = "; ".join(error.args[1:])
-            refusals.append(Refusal(source=source, kind=kind, reason=reason))
-        if people is not None:
-            self._keep_lasting(video, people, rows)
-        if frames and not rows:
-            kind, reason = "no-face", f"shows no face in {frames} frames that the detector finds"
-            if faces:
-                kind = "small-face"
-                reason = f"its faces are under {settings.min_face} px; lower --min-face"
-            refusals.append(Refusal(source=source, kind=kind, reason=reason))
-
-    def _cut_seen(
-        self,
-        video: Task,
-        seen: Seen,
-        faces: Sequence[Detection],
-        people: People | None,
-        rows: list[FaceRow],
-        refusals: list[Refusal],
-    ) -> None:
-        if not all(np.isfinite(one.landmarks).all() for one in faces):
-            raise ValueError(f"landmarks of frame {seen.frame.number} are no numbers")
-        usable = [one for one in faces if face_size(one.landmarks) >= self.settings.min_face]
-        numbers = None if people is None else people.numbers([one.box for one in usable])
-        if usable:  # turning a frame into RGB costs more than all the rest of an empty one
-            source, number, image = video.photographs[0].source, seen.frame.number, seen.frame.rgb
-            self._cut(video, number, source, image, usable, rows, refusals, numbers)
-
-    def _keep_lasting(self, video: Task, people: People, rows: list[FaceRow]) -> None:
-        """Drop the passers-by, and tell several persons apart."""
-        lasting = people.lasting()
-        person_of = {row.crop: int(Path(row.crop).stem.rpartition("_")[2]) for row in rows}
-        for row in rows:
-            if person_of[row.crop] not in lasting:
-                (self.out / row.crop).unlink()
-        kept = [row for row in rows if person_of[row.crop] in lasting]
-        if len(lasting) > 1:
-            kept = [replace(row, subject=f"{video.name}#{person_of[row.crop]}") for row in kept]
-        rows[:] = kept
-
-    def _cut(
-        self,
-        video: Task,
-        frame: int,
-        source: str,
-        image: Image,
-        faces: Sequence[Detection],
-        rows: list[FaceRow],
-        refusals: list[Refusal],
-        numbers: Sequence[int] | None = None,
-    ) -> None:
-        settings = self.settings
-        subject = settings.subject and named(settings.subject, source, self.source.name)
-        for number, face in zip(numbers or range(len(faces)), faces, strict=True):
-            try:
-                crop, points, crop_to_frame = _CROPS[settings.align](
-                    image, face.landmarks, settings.crop_size, settings.crop_scale
-                )
-            except ValueError as error:  # a detector's landmarks can be anything
-                refusals.append(Refusal(source=source, kind="failed", reason=told(error)))
-                continue
-            data = self._encoded(crop)
-            path = f"crops/{safe_path(video.name)}/{frame:06d}_{number}.{settings.crop_format}"
-            atomic.write_bytes(self.out / path, data)
-            rows.append(
-                FaceRow(
-                    video=video.name,
-                    frame=frame,
-                    subject=subject or None,
-                    source=source,
-                    crop=path,
-                    crc32=zlib.crc32(data),
-                    box=[float(np.float32(edge)) for edge in face.box],
-                    score=float(np.float32(face.score)),
-                    landmarks=points.ravel().tolist(),
-                    crop_to_frame=crop_to_frame.ravel().tolist(),
-                )
-            )
-
-    def _encoded(self, crop: Image) -> bytes:
-        kind = self.settings.crop_format
-        bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
-        return bytes(cv2.imencode(f".{kind}", bgr, _ENCODINGS[kind])[1].tobytes())
-
-    def checkpoint(self, video: Task) -> Path:
-        """Where a finished video says so."""
-        return self.out / "checkpoints" / f"{safe_path(video.name)}.json"
-
-    def finished(self, video: Task) -> _Finished | None:
-        """What an earlier run made of a video; None where it is to be done."""
-        try:
-            saved, key = unseal(self.checkpoint(video).read_bytes()), self._key(video)
-            if {name: saved[name] for name in key} != key:
-                return None
-            refusals = tuple(Refusal(**one) for one in saved["refusals"])
-            whole = all(self._has_crop(FaceRow(**row)) for row in saved["rows"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None  # missing or damaged: the video is done again
-        return _Finished(refusals=refusals) if whole else None
-
-    def rows(self, video: Task, finished: _Finished) -> Iterator[FaceRow]:
-        """The faces of a finished video, with what a table says of it now."""
-        rows: Iterable[FaceRow] | None = finished.rows
-        if rows is None:
-            saved = unseal(self.checkpoint(video).read_bytes())
-            rows = (FaceRow(**row) for row in saved["rows"])
-        for row in rows:
-            if video.told is None:
-                yield row
-                continue
-            label, split, subject = video.told
-            yield replace(row, label=label, split=split, subject=row.subject or subject)
-
-    def _has_crop(self, row: FaceRow) -> bool:
-        try:
-            if not self.deep:
-                return (self.out / row.crop).stat().st_size > 0
-            return zlib.crc32((self.out / row.crop).read_bytes()) == row.crc32
-        except OSError:
-            return False  # lost: the video is done again
-
-    def _key(self, video: Task) -> dict[str, Any]:
-        return {
-            "format": _FORMAT,
-            "video": video.name,
-            "settings": self.settings.digest,
-            "inputs": [[one.source, one.size, one.mtime_ns] for one in video.photographs],
-            "wanted": None if video.wanted is None else list(video.wanted),
-        }
