@@ -3,7 +3,7 @@
 layouts         how the published datasets lay out their videos; index: a tree -> their table
 photograph      any picture file as upright RGB, and which files of a folder are pictures
 video           frames out of videos, exact by number
-detect          faces and 68 landmarks behind one protocol
+detect          faces and 68 landmarks behind one protocol; pyramid: where its boxes come from
 track           faces through a video: detection now and then, a look around each in between
 people          who is who in a video
 crop            the square around a face

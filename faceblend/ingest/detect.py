@@ -17,10 +17,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 
 from faceblend.errors import BadArgument, MissingModel
 from faceblend.face import Image, Landmarks
+from faceblend.ingest import pyramid
+from faceblend.ingest.pyramid import Box, Picture
 
 MODEL_VARIABLE = "FACEBLEND_LANDMARK_MODEL"
 """Environment variable that names the 68-point model file."""
@@ -30,12 +31,9 @@ _LICENCE = "its training data (iBUG 300-W) excludes commercial use"
 _SAME_FACE = 0.4  # overlap (intersection over union) of two boxes of one face
 _BORDER = 0.25  # of the long side; mirrored around a picture whose face fills it
 
-Box = tuple[float, float, float, float]
-"""``left, top, right, bottom``: edges in pixels with pixel centres at integers, so the box
-of a whole picture 10 px wide goes from -0.5 to 9.5."""
-
-Picture = UInt8[np.ndarray, "rows columns 3"]
-"""RGB of any size: a picture, a copy or a part of one."""
+# of dlib's saved detector: how many levels of its pyramid it searches, and the least size
+_EVERY_LEVEL = b"\x02\xe8\x03\x01@\x01@"  # 1000 levels at most, of 64 x 64 px at least
+_ONE_LEVEL = b"\x01\x01\x01@\x01@"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,14 +68,24 @@ class Detector(Protocol):
 
 @runtime_checkable
 class RegionDetector(Detector, Protocol):
-    """A detector that can look at a part of a picture, so that faces can be followed."""
+    """A detector that can look around one face, so that faces can be followed.
 
-    def boxes(
-        self, image: Picture, scale: float, min_score: float | None = None
-    ) -> list[tuple[float, Box]]:
+    Whole pictures are searched quickly and now and then; where a face is and how large is
+    what ``near`` says, so it is ``near`` whose boxes landmarks are placed in.
+    """
+
+    def boxes(self, image: Image, scale: float) -> list[tuple[float, Box]]:
         """Scores and boxes of the faces on a copy of ``scale`` times the size.
 
         Boxes are in pixels of ``image``; none of two overlaps the other much.
+        """
+        ...
+
+    def near(self, image: Image, box: Box, min_score: float) -> list[tuple[float, Box]]:
+        """Scores and boxes of the faces of about the size and place of a box.
+
+        As good as a search of the whole picture, at the price of a small one. A detector
+        without a better way cuts the surroundings out and searches them.
         """
         ...
 
@@ -153,15 +161,12 @@ class DlibHog:
                 return sorted(detections, key=lambda face: (-_area(face.box), face.box))
         return []
 
-    def boxes(
-        self, image: Picture, scale: float, min_score: float | None = None
-    ) -> list[tuple[float, Box]]:
+    def boxes(self, image: Image, scale: float) -> list[tuple[float, Box]]:
         """Find faces of 80 px and more on a copy of ``scale`` times the size.
 
         Args:
             image: (H, W, 3) uint8 RGB, any size.
             scale: of the copy.
-            min_score: weakest detection that counts, instead of the detector's own.
 
         Returns:
             Score and box, px of ``image``, of each face, the best first.
@@ -173,7 +178,37 @@ class DlibHog:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         copy = image if size == (width, height) else cv2.resize(image, size, interpolation=how)
-        return one_box_a_face(self._search(copy, 0, image, min_score=min_score))
+        return one_box_a_face(self._search(copy, 0, image))
+
+    def near(self, image: Image, box: Box, min_score: float) -> list[tuple[float, Box]]:
+        """Find faces around a box, of its size or a sixth smaller or larger.
+
+        Boxes are those that dlib gives when it searches the whole picture enlarged once: its
+        pyramid is rebuilt there, pixel by pixel and cell by cell. (Of 135 faces of 40 to
+        110 px 134 boxes were the same; of 137 of 130 to 320 px, where the lowest levels are
+        passed over, 131.)
+
+        Args:
+            image: (H, W, 3) uint8 RGB, any size.
+            box: px of ``image``; a square of twice its size is searched.
+            min_score: weakest detection that counts.
+
+        Returns:
+            Score and box, px of ``image``, of each face, the best first.
+
+        Raises:
+            MissingModel: dlib is not there, or keeps its detector in a form not known here.
+        """
+        level = pyramid.level_of(box)
+        first, last = max(level - 1, 0), max(level + 1, 0)
+        hog = _hog_of_one_level(threading.get_ident())
+        found = []
+        for number, copy, origin in pyramid.levels(image, box, first, last):
+            boxes, scores, _ = hog.run(copy, 0, min(min_score, 0.0))
+            for on_copy, score in zip(boxes, scores, strict=True):
+                if score >= min_score:
+                    found.append((float(score), pyramid.from_level(on_copy, origin, number)))
+        return one_box_a_face(found)
 
     def landmarks(self, image: Image, box: Box) -> Landmarks:
         """Place the 68 landmarks of the face in a box.
@@ -199,16 +234,11 @@ class DlibHog:
         yield [(score, box) for score, box in found if _is_inside(box, width, height)]
 
     def _search(
-        self,
-        copy: Picture,
-        enlarge: int,
-        image: Image,
-        border: int = 0,
-        min_score: float | None = None,
+        self, copy: Picture, enlarge: int, image: Image, border: int = 0
     ) -> list[tuple[float, Box]]:
         """Scores and boxes on the whole picture, of faces found on a copy with a border."""
-        least = self.min_score if min_score is None else min_score
-        boxes, scores, _ = _hog(threading.get_ident()).run(copy, enlarge, min(least, 0.0))
+        threshold = min(self.min_score, 0.0)
+        boxes, scores, _ = _hog(threading.get_ident()).run(copy, enlarge, threshold)
         x_scale = image.shape[1] / (copy.shape[1] - 2 * border)
         y_scale = image.shape[0] / (copy.shape[0] - 2 * border)
         return [
@@ -222,7 +252,7 @@ class DlibHog:
                 ),
             )
             for score, box in zip(scores, boxes, strict=True)
-            if score >= least
+            if score >= self.min_score
         ]
 
 
@@ -268,6 +298,24 @@ def _hog(thread: int) -> Any:
     # one a thread: it keeps its pyramid inside; building one takes 0.17 s
     del thread
     return _dlib().get_frontal_face_detector()
+
+
+@lru_cache(maxsize=64)
+def _hog_of_one_level(thread: int) -> Any:
+    # its levels would compete with those of _levels; Python reaches this setting of C++ only
+    # in the saved form
+    whole = _hog(thread)
+    (saved,) = whole.__getstate__()
+    if _EVERY_LEVEL not in saved[:64]:
+        raise MissingModel(
+            f"dlib {_dlib().__version__}",
+            "saves its face detector in a form that is not known here",
+            "pip install dlib-bin==20.0.1",
+        )
+    kind: Any = type(whole)
+    one = kind.__new__(kind)
+    one.__setstate__((saved.replace(_EVERY_LEVEL, _ONE_LEVEL, 1),))
+    return one
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from faceblend.ingest.detect import Box, overlap
+from faceblend.ingest.detect import overlap
+from faceblend.ingest.pyramid import Box
 
 _SAME = 0.1  # overlap (intersection over union) of a face with itself some frames later
 _NEAR = 1.0  # or this far away at most, times its size

@@ -181,6 +181,58 @@ def test_weak_boxes_and_second_boxes_of_one_face_do_not_count(hog: Hog) -> None:
     assert [one.score for one in found] == [1.5, 0.9]  # beside covers a quarter of both
 
 
+# -- around one face ---------------------------------------------------------------------
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_a_look_around_a_face_gives_the_box_of_searching_the_picture_enlarged_once(
+    collins: Image, scale: float
+) -> None:
+    import dlib
+
+    image = scaled(collins, scale)
+    boxes, _, _ = dlib.get_frontal_face_detector().run(image, 1, 0.3)
+    (box,) = boxes
+    edges = (box.left() - 0.5, box.top() - 0.5, box.right() + 0.5, box.bottom() + 0.5)
+    (found,) = DlibHog().near(image, edges, 0.3)
+    assert found[1] == edges
+
+
+@pytest.mark.model
+def test_a_face_of_another_size_or_place_is_not_near(collins: Image) -> None:
+    (face,) = DlibHog().detect(collins)
+    left, top, right, bottom = face.box
+    half, side = (right - left) / 4, right - left
+    smaller = (left + half, top + half, right - half, bottom - half)
+    below = (left, top + 2 * side, right, bottom + 2 * side)
+    outside = (left + 1000, top, right + 1000, bottom)
+    for box in (smaller, below, outside):
+        assert DlibHog().near(collins, box, -0.2) == []
+
+
+@pytest.mark.model
+def test_weaker_faces_are_near_only_where_they_are_asked_for(collins: Image) -> None:
+    (face,) = DlibHog().detect(collins)
+    ((score, box),) = DlibHog().near(collins, face.box, 0.3)
+    assert DlibHog().near(collins, face.box, score + 0.01) == []
+    assert DlibHog().near(collins, face.box, score - 0.01) == [(score, box)]
+
+
+@pytest.mark.model
+def test_a_dlib_that_saves_its_detector_otherwise_is_refused_in_words(
+    collins: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unknown:
+        def __getstate__(self) -> tuple[bytes]:
+            return (b"something else",)
+
+    monkeypatch.setattr(detect, "_hog", lambda _: Unknown())
+    detect._hog_of_one_level.cache_clear()
+    with pytest.raises(MissingModel, match="a form that is not known here; pip install"):
+        DlibHog().near(collins, (0.0, 0.0, 90.0, 90.0), 0.3)
+
+
 # -- what is missing ---------------------------------------------------------------------
 
 

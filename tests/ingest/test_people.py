@@ -1,7 +1,7 @@
 """Faces are given to persons by where they were."""
 
-from faceblend.ingest.detect import Box
 from faceblend.ingest.people import People
+from faceblend.ingest.pyramid import Box
 
 
 def box(x: float, y: float, size: float = 50) -> Box:
