@@ -15,7 +15,12 @@ from faceblend.ops import NAMED
 from faceblend.recipe import Recipe, load_recipe, preset_names
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "data" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 def python_blocks(page: Path) -> list[str]:
