@@ -144,7 +144,7 @@ def _by_pairs(videos: VideoTable, rows: list[_Row], folder: Path) -> Split:
         pairs = _read_pairs(folder / f"{name}.json")
         if len(pairs) != _OFFICIAL[name]:
             notes.append(f"{name}.json has {len(pairs)} pairs, FF++'s has {_OFFICIAL[name]}")
-        for one in {number for pair in pairs for number in pair}:
+        for one in sorted({number for pair in pairs for number in pair}):
             if split_of.setdefault(one, name) != name:
                 raise BadArgument(
                     folder,
