@@ -237,6 +237,8 @@ class FaceBank:
         }
         # bank.json goes last: a folder without it is no bank yet
         (root / "bank.json").unlink(missing_ok=True)
+        for copy in (root / "cache").glob("landmarks-*.npy"):
+            copy.unlink()  # of what the bank held before
         with atomic.replacing(root / "faces.parquet") as temporary:
             pq.write_table(_with_landmarks(bare, points), temporary, write_page_checksum=True)
         atomic.write_json(root / "bank.json", meta)

@@ -283,6 +283,13 @@ def test_runs_over_slices_make_together_what_one_makes(clips: Path, tmp_path: Pa
         run("bank", offset=-1)
 
 
+def test_banks_of_slices_leave_no_copies_behind(clips: Path, tmp_path: Path) -> None:
+    for offset in (0, 1):
+        extract(clips, tmp_path / "bank", detector=Squares(), offset=offset, num=1)
+    extract(clips, tmp_path / "bank", detector=Squares())
+    assert len(list((tmp_path / "bank" / "cache").iterdir())) == 1
+
+
 def test_photographs_that_group_names_like_a_video_file_are_refused_in_words(
     clips: Path, tmp_path: Path
 ) -> None:
