@@ -21,7 +21,6 @@ from faceblend.ingest.video import evenly, probe, read_frames
 
 _FRAMES = 6  # of a video that are decoded, from its first to its last
 _LEAST_FRAMES = 32  # what an extraction takes of a video unless told otherwise
-_BLOCK = 1 << 20  # bytes
 _LEAVE_OUT = "replace it or leave it out"
 
 
@@ -189,14 +188,11 @@ def _of_equal_bytes(root: Path, seen: Sequence[_Seen]) -> Iterator[tuple[int, in
 
 
 def _file_digest(path: Path) -> bytes | None:
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
+            return hashlib.file_digest(file, "sha256").digest()
     except OSError:
         return None  # it was readable a moment ago; whoever deletes it now needs no telling
-    return digest.digest()
 
 
 def _of_equal_frames(seen: Sequence[_Seen], distance: int) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,6 @@ from faceblend.ingest.video import SUFFIXES as CLIPS
 from faceblend.ingest.video import read_header
 from faceblend.videos import VideoTable, make_table
 
-_BLOCK = 1 << 20  # bytes that are read at a time
 _MOST = 65_535  # px of a side
 
 
@@ -140,14 +139,11 @@ def _drop_copies(found: Found, root: Path) -> None:
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return str(path)  # unreadable: told when its header is read
-    return digest.hexdigest()
 
 
 def _words(error: Exception | None) -> str:
