@@ -8,7 +8,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 PINS := setup.cfg pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint dev figures docs bench clean
+.PHONY: help demo test test-all test-train lint dev figures docs bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ test: $(VENV)/.test ## the tests, apart from the slow ones
 
 test-all: $(VENV)/.test ## every test
 	$(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 8
+
+test-train: $(VENV)-train/.done ## the trainers' tests with timm, which brings 6 GB of CUDA
+	$(VENV)-train/bin/python -m pytest -q tests/xray_train xray_train
 
 lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check
@@ -41,7 +44,7 @@ bench: $(VENV)/.demo ## time the generator on the demo's faces
 	$(BIN)/faceblend bench generate demo/bank
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) demo site
+	rm -rf $(VENV) $(VENV)-train demo site
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -50,8 +53,17 @@ $(VENV)/.demo: $(BIN)/python $(PINS)
 	$(INSTALL) -e '.[landmarks]'
 	@touch $@
 
+# all that the loop needs; the networks need timm, that torchvision, and that torch's CUDA build
 $(VENV)/.test: $(BIN)/python $(PINS)
-	$(INSTALL) -e '.[landmarks,train,test]'
+	$(INSTALL) -e '.[landmarks,test]' torch tensorboard 'jsonargparse[signatures]' safetensors
+	@touch $@
+
+# another torch than the tests': pip chooses the one that torchvision fits
+$(VENV)-train/.done: $(PINS)
+	$(PYTHON) -m venv $(VENV)-train
+	grep -v ^torch== constraints.txt > $(VENV)-train/constraints.txt
+	$(VENV)-train/bin/pip install --quiet --disable-pip-version-check \
+		-c $(VENV)-train/constraints.txt -e '.[landmarks,train,export,test]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test

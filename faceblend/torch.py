@@ -105,9 +105,13 @@ class OnlineBlend(Dataset[Item]):
         return self.length
 
     def __getitem__(self, position: int) -> Item:
+        return self.with_record(position)[0]
+
+    def with_record(self, position: int) -> tuple[Item, str]:
+        """An item, and the record of its sample."""
         self._settle()
         made = self._made(self.start + range(self.length)[position])
-        return _item(made.image, made.xray_u8, made.label, made.index)
+        return _item(made.image, made.xray_u8, made.label, made.index), made.record
 
     def _made(self, index: int) -> Sample:
         for _ in range(_STAND_INS):

@@ -458,12 +458,17 @@ def test_the_installed_program_goes_the_whole_way_without_a_warning(
     assert (tmp_path / "set" / "inspect" / "contact-sheet.png").exists()
 
 
-def test_the_trainers_command_refuses_what_it_cannot_do_yet() -> None:
+def test_the_trainers_command_says_which_package_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from xray_train.cli import main as train
 
-    with pytest.raises(SystemExit) as caught:
-        train(["fit"])
-    assert caught.value.code == BAD_INPUT
+    monkeypatch.setitem(sys.modules, "xray_train.commands", None)  # as an import that fails
+    assert train(["fit"]) == BAD_INPUT
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "pip install 'faceblend[train]'" in error
+    assert train(["--version"]) == DONE
 
 
 # -- help ----------------------------------------------------------------------------

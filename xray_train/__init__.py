@@ -1,1 +1,15 @@
-"""xray_train: trainers of face-forgery detectors that learn from faceblend's samples."""
+"""xray_train: trainers of face-forgery detectors that learn from faceblend's samples.
+
+schedule     learning rate and fixed parts, functions of the step
+metrics      AUC, AP, EER, intervals, X-ray pixels: numbers in, numbers out
+checkpoint   a run's whole state, written whole, read without running code
+tasks/       one file a system: network, objective
+data         sources, their mix, and which items a step takes
+evaluate     a network on a source
+journal      what a run tells while it goes
+loop         the one training loop
+rebuild      the network of a checkpoint
+predict      files and banks -> tables and overlays
+export       ONNX and TorchScript, at parity
+commands     ``xray-train ...``; cli: its entry
+"""

@@ -1,23 +1,24 @@
-"""``xray-train ...``: nothing to train with yet, and saying so."""
+"""``xray-train``: says in words what is missing where the trainers' packages are not installed."""
 
-import argparse
 import sys
+from collections.abc import Sequence
 
 from faceblend import __version__
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Answer ``--version`` and ``--help``; everything else is refused with the way round it."""
-    parser = argparse.ArgumentParser(
-        prog="xray-train",
-        description="Trainers of face-forgery detectors. This version has none: feed "
-        "faceblend.torch.BlendedFaces or OnlineBlend to a training loop of your own.",
-    )
-    parser.add_argument("--version", action="version", version=f"xray-train {__version__}")
-    parser.parse_args(arguments)
-    print(
-        "xray-train: this version has no trainers; "
-        "feed faceblend.torch.BlendedFaces to a training loop of your own",
-        file=sys.stderr,
-    )
-    return 2
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; see :mod:`xray_train.commands`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        print(f"xray-train {__version__}")
+        return 0
+    try:
+        from xray_train import commands
+    except ModuleNotFoundError as error:
+        print(
+            f"xray-train: needs the package {error.name!r}; "
+            "install what trains with: pip install 'faceblend[train]'",
+            file=sys.stderr,
+        )
+        return 2
+    return commands.main(words)

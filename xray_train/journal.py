@@ -1,0 +1,107 @@
+"""What a run tells while it goes: TensorBoard's events and a line of JSON for each."""
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+
+from xray_train.data import Source
+from xray_train.evaluate import Result
+
+_PICTURES = 8  # samples a validation
+
+
+class Journal:
+    """Writes ``events`` and ``log.jsonl`` into a run's folder; the first process alone does."""
+
+    def __init__(self, out: Path, rank: int) -> None:
+        self._path = out / "log.jsonl"
+        self._events: Any = None
+        if rank == 0:
+            from torch.utils.tensorboard import SummaryWriter
+
+            out.mkdir(parents=True, exist_ok=True)
+            self._events = SummaryWriter(str(out))
+        self._reset()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._events is not None:
+            self._events.close()
+
+    def step(self, seconds: float, waited: float, samples: int) -> None:
+        """A step took so long, of which it waited so long for samples."""
+        del seconds  # a GPU works behind our back: only the clock over many steps tells
+        self._waited += waited
+        self._samples += samples
+
+    def log(self, step: int, rate: float, losses: dict[str, torch.Tensor]) -> None:
+        """The figures since the last line."""
+        if self._events is None:
+            return
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds = max(time.monotonic() - self._since, 1e-9)
+        values = {f"train/{name}": float(value.detach()) for name, value in losses.items()}
+        values |= {
+            "rate": rate,
+            "samples_per_second": self._samples / seconds,
+            "waiting_share": self._waited / seconds,
+        }
+        self._write(step, values)
+        self._reset()
+
+    def result(
+        self, step: int, result: Result, task: nn.Module, source: Source, device: torch.device
+    ) -> None:
+        """A validation, with pictures: input, target, predicted X-ray."""
+        if self._events is None:
+            return
+        plain = result.summary.to_dict()
+        values = {f"val/{name}": value for name, value in plain.items() if _is_number(value)}
+        for name in ("xray_ap", "xray_iou", "threshold"):
+            values[f"val/{name}"] = getattr(result, name)
+        self._write(step, {name: value for name, value in values.items() if value is not None})
+        self._events.add_images("val/input, target, X-ray", _pictures(task, source, device), step)
+        self._reset()
+
+    def _write(self, step: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+        with self._path.open("a") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+    def _reset(self) -> None:
+        self._since, self._waited, self._samples = time.monotonic(), 0.0, 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _pictures(task: nn.Module, source: Source, device: torch.device) -> torch.Tensor:
+    """(N, 3, H, 3W) uint8: each sample's picture, target and prediction side by side."""
+    step = max(1, len(source) // _PICTURES)
+    items = [source.item(number) for number in range(0, len(source), step)][:_PICTURES]
+    images = torch.stack([item["image"] for item in items])
+    targets = torch.stack([item["xray"] for item in items])
+    was_training = task.training
+    task.eval()
+    predicted = task.predict(images.to(device))  # type: ignore[operator]
+    task.train(was_training)
+    panels = [images, targets.expand(-1, 3, -1, -1)]
+    if predicted.xrays is not None:
+        xrays = (predicted.xrays.float().cpu() * 255).round().to(torch.uint8)
+        panels.append(xrays[:, None].expand(-1, 3, -1, -1))
+    return torch.cat(panels, dim=3)

@@ -1,0 +1,419 @@
+"""The one training loop: every system, one process or many, interrupted or not.
+
+Read top to bottom. What makes a run repeatable: the batch of a step is a function of (seed,
+step), the learning rate and what is fixed are functions of the step, and a checkpoint holds
+all the rest.
+"""
+
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from faceblend import jobs
+from faceblend.errors import BadArgument
+from xray_train.checkpoint import BadCheckpoint, Checkpoint, fit_into, load, save
+from xray_train.data import Batches, Item, Mix, Source, training_batches
+from xray_train.evaluate import LOWER, Diverged, Result, arithmetic, evaluate
+from xray_train.journal import Journal
+from xray_train.schedule import backbone_fixed, learning_rate
+
+LAST = "last.pt"
+"""Name of the checkpoint that a run goes on from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How long, how fast, on what and into which folder to train."""
+
+    out: str
+    """folder of the run: checkpoints, TensorBoard's events, results; the same continues it"""
+    steps: int = 200_000
+    """steps of the optimizer"""
+    batch: int = 32
+    """samples a step, over all processes"""
+    rate: float = 2e-4
+    """Adam's learning rate"""
+    warmup: int = 0
+    """steps over which the rate rises"""
+    decay: int = 50_000
+    """steps at the end over which it falls to 0"""
+    fixed: int = 50_000
+    """steps at the beginning with the backbone as it was loaded"""
+    weight_decay: float = 0.0
+    """Adam's, added to the gradient"""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """of the network's arithmetic; losses are float32 always"""
+    channels_last: bool = False
+    """memory layout that GPUs with tensor cores prefer"""
+    accumulate: int = 1
+    """parts that each process takes its share of a batch in"""
+    clip: float = 0.0
+    """largest norm of all gradients; 0 for no limit"""
+    ema: float = 0.0
+    """decay of the weights' moving average, such as 0.999; 0 keeps none"""
+    compile: bool = False
+    """torch.compile the network"""
+    device: str = "auto"
+    """``auto`` takes a GPU where there is one"""
+    workers: int = 0
+    """processes that load samples; 0 loads in this one"""
+    seed: int = 0
+    """of the order of samples, and of the weights that are not loaded"""
+    log_every: int = 50
+    """steps from one line of figures to the next"""
+    validate_every: int = 1000
+    """steps from one validation to the next; 0 only at the end"""
+    save_every: int = 1000
+    """steps from one ``last.pt`` to the next"""
+    keep_every: int = 0
+    """steps from one checkpoint that is kept for good to the next; 0 keeps none"""
+    keep: int = 1
+    """best checkpoints that are kept, by frame AUC on validation"""
+    patience: int = 0
+    """validations without a better AUC after which to stop; 0 never stops early"""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulate", "log_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise BadArgument(name, f"is {getattr(self, name)}", "give 1 or more")
+        for name in ("warmup", "decay", "fixed", "workers", "validate_every", "keep_every"):
+            if getattr(self, name) < 0:
+                raise BadArgument(name, f"is {getattr(self, name)}", "give 0 or more")
+        if self.warmup + self.decay > self.steps:
+            raise BadArgument(
+                "decay",
+                f"is {self.decay} and warmup {self.warmup}, in a run of {self.steps} steps",
+                "shorten them, or give more steps",
+            )
+        if not 0 <= self.ema < 1:
+            raise BadArgument("ema", f"is {self.ema}", "give 0, or up to but not 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a call of :func:`fit` left behind."""
+
+    step: int
+    """steps that are done"""
+    stopped: str
+    """``done`` or ``patience``"""
+    checkpoint: Path
+    """the last one"""
+    result: Result | None
+    """of the last validation; None without one"""
+
+
+def fit(
+    task: nn.Module,
+    told: dict[str, Any],
+    train: Sequence[Source],
+    val: Source | None,
+    settings: Fit,
+) -> Run:
+    """Train, validate, keep, and go on where an earlier call was cut off.
+
+    Args:
+        task: a :class:`~xray_train.tasks.Task`.
+        told: its ``class_path`` and ``init_args``, for the checkpoints.
+        train: the sources, mixed by their parts.
+        val: what to validate on, in order and unchanged; None for nothing.
+        settings: the run.
+
+    Raises:
+        BadArgument: a setting cannot be used.
+        BadCheckpoint: the folder's ``last.pt`` is damaged or another run's.
+        Diverged: a loss is no number any more; the last checkpoint is before that.
+    """
+    if set().union(*(source.classes() for source in train)) < {0, 1}:
+        raise BadArgument(
+            "train", "holds one class alone", "mix reals and forgeries: faceblend generate does"
+        )
+    with _processes(settings) as (rank, world, device):
+        # the task, its averages, its optimizer
+        layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+        task.to(device, memory_format=layout)  # type: ignore[call-overload]
+        average = _average(task, settings.ema)
+        optimizer = torch.optim.Adam(
+            task.parameters(), lr=settings.rate, weight_decay=settings.weight_decay
+        )
+        scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
+
+        # where the run was
+        out = Path(settings.out)
+        step, progress = _resumed(out / LAST, task, told, average, optimizer, scaler, settings)
+        result: Result | None = None
+        stopped = "done"
+
+        # what comes
+        mix = Mix(sources=train, seed=settings.seed)
+        batches = Batches(
+            mix, settings.batch, start=step, stop=settings.steps,
+            rank=rank, world=world, accumulate=settings.accumulate,
+        )  # fmt: skip
+        parts = iter(training_batches(batches, mix, settings.workers))
+        journal = Journal(out, rank)
+
+        def checkpoint() -> Checkpoint:
+            return _checkpoint(step, task, told, average, optimizer, scaler, progress, settings)
+
+        network, unchecked = None, list[tuple[int, torch.Tensor]]()
+        with (
+            journal,
+            jobs.progress("fit", total=settings.steps, unit="steps", kept=step) as report,
+        ):
+            while step < settings.steps:
+                # this step's rules
+                fixed = backbone_fixed(step, settings.fixed)
+                if network is None or fixed != backbone_fixed(step - 1, settings.fixed):
+                    network = _network(task, fixed, device, world, settings)
+                rate = learning_rate(
+                    step, base=settings.rate, steps=settings.steps,
+                    warmup=settings.warmup, decay=settings.decay,
+                )  # fmt: skip
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                task.train()
+
+                # forward and back
+                begun = time.monotonic()
+                waited, losses = 0.0, {}
+                for part in range(settings.accumulate):
+                    asked = time.monotonic()
+                    batch = _moved(next(parts), device, layout)
+                    waited += time.monotonic() - asked
+                    last = part == settings.accumulate - 1
+                    # gradients cross between processes once a step
+                    with nullcontext() if last or world == 1 else network.no_sync():
+                        with arithmetic(settings.precision, device):
+                            losses = network(batch["image"], batch["xray"], batch["label"])
+                        scaler.scale(losses["loss"] / settings.accumulate).backward()
+                unchecked.append((step, losses["loss"].detach()))
+
+                # move
+                if settings.clip:
+                    scaler.unscale_(optimizer)
+                    nn.utils.clip_grad_norm_(task.parameters(), settings.clip)
+                scaler.step(optimizer)
+                scaler.update()
+                optimizer.zero_grad(set_to_none=True)
+                if average is not None:
+                    average.update_parameters(task)
+                step += 1
+                journal.step(time.monotonic() - begun, waited, settings.batch)
+                report.advance(1)
+
+                # tell, look, keep: nothing of a run that has no numbers any more
+                over = step == settings.steps
+                events = (settings.log_every, settings.validate_every, settings.save_every)
+                if over or any(_due(step, every) for every in (*events, settings.keep_every)):
+                    _check_numbers(unchecked)
+                if step % settings.log_every == 0:
+                    journal.log(step, rate, losses)
+                if val is not None and (over or _due(step, settings.validate_every)):
+                    looked = average.module if average is not None else task
+                    result = evaluate(looked, val, device=device, settings=settings, rank=rank)
+                    journal.result(step, result, looked, val, device)
+                    better = _note(progress, step, result)
+                    if rank == 0:
+                        _keep_best(out, progress, settings.keep, checkpoint if better else None)
+                    if settings.patience and progress["since"] >= settings.patience:
+                        stopped, over = "patience", True
+                if over or _due(step, settings.save_every):
+                    _check_weights(task, step)
+                if rank == 0 and (over or _due(step, settings.save_every)):
+                    save(checkpoint(), out / LAST)
+                if rank == 0 and _due(step, settings.keep_every):
+                    save(checkpoint(), out / f"step-{step:07d}.pt")
+                if over:
+                    break
+        return Run(step=step, stopped=stopped, checkpoint=out / LAST, result=result)
+
+
+# -- the parts, in the order of their use ------------------------------------------------
+
+
+@contextmanager
+def _processes(settings: Fit) -> Iterator[tuple[int, int, torch.device]]:
+    """Rank, number of processes and device; torchrun's environment tells."""
+    world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    name = settings.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
+    else:
+        device = torch.device(name)
+    joined = world > 1 and not distributed.is_initialized()
+    if joined:
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield rank, world, device
+    finally:
+        if joined:
+            distributed.destroy_process_group()
+
+
+def _average(task: nn.Module, decay: float) -> AveragedModel | None:
+    if not decay:
+        return None
+    mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(task, multi_avg_fn=mean, use_buffers=True)
+
+
+def _resumed(
+    path: Path,
+    task: nn.Module,
+    told: dict[str, Any],
+    average: AveragedModel | None,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    settings: Fit,
+) -> tuple[int, dict[str, Any]]:
+    if not path.exists():
+        return 0, {"best": [], "since": 0, "threshold": 0.5, "curve": []}
+    saved = load(path)
+    if saved.task != told:
+        raise BadCheckpoint(
+            path, "is of another task than this run's", "give another folder, or the same task"
+        )
+    asked, was = _decisive(asdict(settings)), _decisive(saved.settings)
+    differing = sorted(name for name in asked if asked[name] != was.get(name))
+    if differing:
+        one = differing[0]
+        raise BadCheckpoint(
+            path,
+            f"was trained with {one} {was.get(one)!r}, and {asked[one]!r} is asked for",
+            "give the same to continue, or another folder",
+        )
+    fit_into(task, saved.model, path)
+    if average is not None:
+        fit_into(average.module, saved.ema or {}, path)
+        average.n_averaged.fill_(saved.step)
+    optimizer.load_state_dict(saved.optimizer)
+    scaler.load_state_dict(saved.scaler)
+    torch.set_rng_state(saved.random["cpu"])
+    if torch.cuda.is_available() and "cuda" in saved.random:
+        torch.cuda.set_rng_state(saved.random["cuda"])
+    return saved.step, saved.progress
+
+
+def _decisive(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that decide what a run becomes."""
+    free = {"out", "device", "workers", "log_every", "save_every", "keep_every", "keep", "compile"}
+    return {name: value for name, value in settings.items() if name not in free}
+
+
+def _checkpoint(
+    step: int,
+    task: nn.Module,
+    told: dict[str, Any],
+    average: AveragedModel | None,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    progress: dict[str, Any],
+    settings: Fit,
+) -> Checkpoint:
+    random = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["cuda"] = torch.cuda.get_rng_state()
+    return Checkpoint(
+        step=step,
+        task=told,
+        model=task.state_dict(),
+        ema=None if average is None else average.module.state_dict(),
+        optimizer=optimizer.state_dict(),
+        scaler=scaler.state_dict(),
+        random=random,
+        progress=progress,
+        settings=asdict(settings),
+    )
+
+
+class _Loss(nn.Module):
+    """The objective as a forward pass, which is what DDP and the compiler wrap."""
+
+    def __init__(self, task: nn.Module) -> None:
+        super().__init__()
+        self.task = task
+
+    def forward(self, *batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self.task.loss(*batch)  # type: ignore[no-any-return, operator]
+
+
+def _network(task: nn.Module, fixed: bool, device: torch.device, world: int, settings: Fit) -> Any:
+    """The objective, wrapped anew whenever the fixed part changes: DDP counts gradients."""
+    task.fix_backbone(fixed)  # type: ignore[operator]
+    network: Any = _Loss(task)
+    if world > 1:
+        if device.type == "cuda":
+            convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm
+            network = convert(network)
+        network = DistributedDataParallel(
+            network, device_ids=[device.index] if device.type == "cuda" else None
+        )
+    return torch.compile(network) if settings.compile else network
+
+
+def _moved(batch: Item, device: torch.device, layout: torch.memory_format) -> Item:
+    image = batch["image"].to(device, non_blocking=True, memory_format=layout)
+    rest = {name: batch[name].to(device, non_blocking=True) for name in ("xray", "label")}
+    return {"image": image, **rest}
+
+
+def _check_numbers(unchecked: list[tuple[int, torch.Tensor]]) -> None:
+    # many at once: asking for each would make the GPU wait for it
+    values = torch.stack([loss for _, loss in unchecked]).tolist() if unchecked else []
+    for (step, _), value in zip(unchecked, values, strict=True):
+        if not math.isfinite(value):
+            raise Diverged(f"step {step}", f"the loss is {value}", LOWER)
+    unchecked.clear()
+
+
+def _check_weights(task: nn.Module, step: int) -> None:
+    # the loss of a step says nothing of the weights behind it
+    for name, tensor in task.state_dict().items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise Diverged(f"step {step}", f"{name} holds values that are no numbers", LOWER)
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _note(progress: dict[str, Any], step: int, result: Result) -> bool:
+    """Keep a validation's figures; whether they are among the best."""
+    auc = result.summary.frame_auc
+    best = max((score for score, _ in progress["best"]), default=-math.inf)
+    progress["curve"].append([step, auc])
+    progress["threshold"] = result.threshold
+    improved = auc is not None and auc > best
+    progress["since"] = 0 if improved else progress["since"] + 1
+    if auc is not None:
+        progress["best"].append([auc, step])
+    return auc is not None
+
+
+def _keep_best(out: Path, progress: dict[str, Any], keep: int, made: Any) -> None:
+    """Write this step's checkpoint if it is among the best, and delete those that are not."""
+    ranked = sorted(progress["best"], key=lambda one: (-one[0], one[1]))
+    progress["best"] = ranked[:keep]
+    wanted = {f"best-{step:07d}.pt" for _, step in progress["best"]}
+    if made is not None:
+        checkpoint = made()
+        name = f"best-{checkpoint.step:07d}.pt"
+        if name in wanted:
+            save(checkpoint, out / name)
+    for path in out.glob("best-*.pt"):
+        if path.name not in wanted:
+            path.unlink()

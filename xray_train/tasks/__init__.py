@@ -1,0 +1,48 @@
+"""One file a system: its network, its objective and its pictures.
+
+The loop sees no more of a system than :class:`Task`.
+
+face_xray   HRNet that predicts the X-ray, and the class from it (Li et al., CVPR 2020)
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Integer, UInt8
+
+Images = UInt8[torch.Tensor, "batch 3 height width"]
+"""RGB, 0 to 255; every network normalises by itself."""
+
+Xrays = UInt8[torch.Tensor, "batch 1 height width"]
+"""``round(255 * B)``."""
+
+Labels = Integer[torch.Tensor, " batch"]
+"""1 forged, 0 real."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """What a network says of a batch."""
+
+    scores: Float[torch.Tensor, " batch"]
+    """probability that a picture is forged"""
+    xrays: Float[torch.Tensor, "batch height width"] | None
+    """predicted X-ray, 0 to 1; None where the system has none"""
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A ``torch.nn.Module`` that the loop can train."""
+
+    def loss(self, images: Images, xrays: Xrays, labels: Labels) -> dict[str, torch.Tensor]:
+        """``loss``, to be minimised, and its parts by name: float32 scalars."""
+        ...
+
+    def predict(self, images: Images) -> Prediction:
+        """Scores, without gradients."""
+        ...
+
+    def fix_backbone(self, fixed: bool) -> None:
+        """Keep the backbone's parameters and batch-norm statistics, or let them go."""
+        ...
