@@ -40,9 +40,8 @@ class Journal:
         if self._events is not None:
             self._events.close()
 
-    def step(self, seconds: float, waited: float, samples: int) -> None:
-        """A step took so long, of which it waited so long for samples."""
-        del seconds  # a GPU works behind our back: only the clock over many steps tells
+    def step(self, waited: float, samples: int) -> None:
+        """A step is done; it waited so long for its samples."""
         self._waited += waited
         self._samples += samples
 

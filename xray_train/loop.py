@@ -153,6 +153,8 @@ def fit(
         step, progress = _resumed(out / LAST, task, told, average, optimizer, scaler, settings)
         result: Result | None = None
         stopped = "done"
+        if _impatient(progress, settings):
+            return Run(step=step, stopped="patience", checkpoint=out / LAST, result=None)
 
         # what comes
         mix = Mix(sources=train, seed=settings.seed)
@@ -185,7 +187,6 @@ def fit(
                 task.train()
 
                 # forward and back
-                begun = time.monotonic()
                 waited, losses = 0.0, {}
                 for part in range(settings.accumulate):
                     asked = time.monotonic()
@@ -209,7 +210,7 @@ def fit(
                 if average is not None:
                     average.update_parameters(task)
                 step += 1
-                journal.step(time.monotonic() - begun, waited, settings.batch)
+                journal.step(waited, settings.batch)
                 report.advance(1)
 
                 # tell, look, keep: nothing of a run that has no numbers any more
@@ -226,7 +227,7 @@ def fit(
                     better = _note(progress, step, result)
                     if rank == 0:
                         _keep_best(out, progress, settings.keep, checkpoint if better else None)
-                    if settings.patience and progress["since"] >= settings.patience:
+                    if _impatient(progress, settings):
                         stopped, over = "patience", True
                 if over or _due(step, settings.save_every):
                     _check_weights(task, step)
@@ -389,6 +390,10 @@ def _check_weights(task: nn.Module, step: int) -> None:
 
 def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
+
+
+def _impatient(progress: dict[str, Any], settings: Fit) -> bool:
+    return 0 < settings.patience <= int(progress["since"])
 
 
 def _note(progress: dict[str, Any], step: int, result: Result) -> bool:

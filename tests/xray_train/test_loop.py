@@ -173,6 +173,8 @@ def test_a_run_without_progress_stops_early(tmp_path: Path) -> None:
     run = tiny_fit(tmp_path / "run", rate=0.0, patience=2, steps=40, validate_every=2)
     assert (run.stopped, run.step) == ("patience", 6)
     assert load(run.checkpoint).step == 6
+    again = tiny_fit(tmp_path / "run", rate=0.0, patience=2, steps=40, validate_every=2)
+    assert (again.stopped, again.step) == ("patience", 6)
 
 
 def test_the_log_tells_rate_speed_and_waiting(tmp_path: Path) -> None:
