@@ -159,6 +159,27 @@ def replay(record: str | Mapping[str, Any], bank: FaceBank) -> Sample:
     return _rendered(bank, drawn, index, _line(content))
 
 
+def unblended(blend: Sample, bank: FaceBank) -> Sample:
+    """The real half of a pair: a blend's background with all that was drawn but the blending.
+
+    Nothing tells the two apart but the foreground: same size, resampling, JPEG and flip
+    (self-blended images train on such pairs, Shiohara and Yamasaki, CVPR 2022).
+
+    Args:
+        blend: a blended sample.
+        bank: the bank that it was made from.
+
+    Raises:
+        BadArgument: the sample is a real one.
+        BadBank: it was made from another bank.
+    """
+    if not blend.label:
+        raise BadArgument(f"sample {blend.index}", "is real", "give a blended one")
+    content = json.loads(blend.record)
+    content["draw"]["fake"] = content["foreground"] = None
+    return replay(content, bank)
+
+
 def render(background: Face, foreground: Face | None, draw: Draw) -> Layers:
     """Everything from two faces to the finished picture; draws nothing, touches no disk.
 

@@ -6,6 +6,7 @@ moves a quarter of what float32 would.
 """
 
 import os
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, Rejected
 from faceblend.recipe import Recipe, load_recipe
-from faceblend.sample import Sample, sample
+from faceblend.sample import Sample, sample, unblended
 from faceblend.store import BlendSet
 
 try:
@@ -72,6 +73,9 @@ class OnlineBlend(Dataset[Item]):
         seed: 0 to 2**64 - 1.
         length: items.
         start: number of the first sample.
+        pairs: items ``2k`` and ``2k + 1`` are blend ``start + k`` and its background on the
+            same way, unblended; whatever share of fakes the recipe gives. Taken one after the
+            other they cost one blend.
 
     Raises:
         BadArgument: a number is out of range.
@@ -86,6 +90,7 @@ class OnlineBlend(Dataset[Item]):
         seed: int,
         length: int,
         start: int = 0,
+        pairs: bool = False,
     ) -> None:
         if not 0 <= seed < 2**64:
             raise BadArgument("seed", f"is {seed}", "give a number from 0 to 2**64 - 1")
@@ -96,9 +101,11 @@ class OnlineBlend(Dataset[Item]):
                 "start", f"is {start}", "give 0 or more, so that start + length <= 2**40"
             )
         self.bank = bank if isinstance(bank, FaceBank) else FaceBank.open(bank)
-        self.recipe = recipe if isinstance(recipe, Recipe) else load_recipe(os.fspath(recipe))
+        recipe = recipe if isinstance(recipe, Recipe) else load_recipe(os.fspath(recipe))
+        self.recipe = replace(recipe, fake_share=1.0) if pairs else recipe
         self.recipe.check_fits(self.bank.crop_size)
-        self.seed, self.length, self.start = seed, length, start
+        self.seed, self.length, self.start, self.pairs = seed, length, start, pairs
+        self._blend: tuple[int, Sample] | None = None
         self._pid: int | None = None
 
     def __len__(self) -> int:
@@ -110,8 +117,15 @@ class OnlineBlend(Dataset[Item]):
     def with_record(self, position: int) -> tuple[Item, str]:
         """An item, and the record of its sample."""
         self._settle()
-        made = self._made(self.start + range(self.length)[position])
+        number = range(self.length)[position]
+        made = self._half(*divmod(number, 2)) if self.pairs else self._made(self.start + number)
         return _item(made.image, made.xray_u8, made.label, made.index), made.record
+
+    def _half(self, pair: int, second: int) -> Sample:
+        if self._blend is None or self._blend[0] != pair:
+            self._blend = (pair, self._made(self.start + pair))
+        blend = self._blend[1]
+        return unblended(blend, self.bank) if second else blend
 
     def _made(self, index: int) -> Sample:
         for _ in range(_STAND_INS):

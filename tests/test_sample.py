@@ -15,7 +15,7 @@ import pytest
 
 from faceblend.bank import FaceBank
 from faceblend.draw import Draw, draw
-from faceblend.errors import BadBank, BadRecipe, FaceblendError, Rejected
+from faceblend.errors import BadArgument, BadBank, BadRecipe, FaceblendError, Rejected
 from faceblend.face import Face
 from faceblend.ops import geometry
 from faceblend.ops.geometry import Layers
@@ -32,7 +32,16 @@ from faceblend.recipe import (
     load_recipe,
     preset_names,
 )
-from faceblend.sample import Sample, compose, finish, render, replay, sample, versions
+from faceblend.sample import (
+    Sample,
+    compose,
+    finish,
+    render,
+    replay,
+    sample,
+    unblended,
+    versions,
+)
 from tests.conftest import make_bank
 
 STILL = Recipe(
@@ -352,6 +361,27 @@ def pair(bank: FaceBank, drawn: Draw) -> tuple[Layers, Layers]:
     assert drawn.fake is not None
     face, partner = bank[drawn.background], bank[drawn.fake.foreground]
     return render(face, partner, drawn), render(face, None, replace(drawn, fake=None))
+
+
+def test_the_other_half_of_a_pair_differs_where_it_was_blended_alone(bank: FaceBank) -> None:
+    recipe = load_recipe(
+        "bi", {"fake_share": 1.0, "jpeg.probability": 0, "resample.probability": 0}
+    )
+    for index in range(6):
+        blend = sample(bank, recipe, 3, index)
+        real = unblended(blend, bank)
+        assert (real.label, float(real.xray.max())) == (0, 0.0)
+        # what is blended at its working size is grown back: a few pixels around it change, too
+        far = cv2.dilate((blend.alpha > 0).astype(np.uint8), np.ones((15, 15))) == 0
+        np.testing.assert_array_equal(real.image[far], blend.image[far])
+        assert (real.image != blend.image).any()
+        assert replay(real.record, bank).digest() == real.digest()
+
+
+def test_a_real_sample_has_no_other_half(bank: FaceBank) -> None:
+    real = sample(bank, load_recipe("bi", {"fake_share": 0.0}), 0, 0)
+    with pytest.raises(BadArgument, match="sample 0: is real; give a blended one"):
+        unblended(real, bank)
 
 
 def test_where_alpha_is_zero_a_fake_is_the_real_of_the_same_draw_to_the_byte(

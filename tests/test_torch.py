@@ -17,7 +17,7 @@ from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, BadBank, BadRecipe, BadShard, Rejected
 from faceblend.generate import generate
 from faceblend.recipe import Recipe, load_recipe
-from faceblend.sample import Sample, sample
+from faceblend.sample import Sample, sample, unblended
 from faceblend.torch import STAND_IN, BlendedFaces, Item, OnlineBlend
 
 COUNT, SEED = 10, 11
@@ -151,6 +151,18 @@ def test_a_rejected_sample_has_the_same_stand_in_everywhere(
     dataset = OnlineBlend(bank, "bi", SEED, 3)
     check(dataset[1], sample(bank, load_recipe("bi"), SEED, 1 + 2 * STAND_IN))
     assert dataset[2]["index"].item() == 2
+
+
+def test_pairs_are_a_blend_and_its_background_in_any_order(bank: FaceBank) -> None:
+    recipe = load_recipe("bi", {"fake_share": 1.0})
+    dataset = OnlineBlend(bank, "bi", SEED, 6, start=4, pairs=True)
+    items = [dataset[position] for position in range(6)]
+    for pair in range(3):
+        blend = sample(bank, recipe, SEED, 4 + pair)
+        check(items[2 * pair], blend)
+        check(items[2 * pair + 1], unblended(blend, bank))
+    for position in reversed(range(6)):
+        assert torch.equal(dataset[position]["image"], items[position]["image"])
 
 
 def test_a_recipe_that_always_rejects_is_an_error(

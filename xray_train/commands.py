@@ -1,4 +1,4 @@
-"""What ``xray-train`` does: fit, validate, test, predict, export.
+"""What ``xray-train`` does: fit, validate, test, predict, export, and a demo of them.
 
 Exit status: 0 done; 1 finished with recorded failures under --strict; 2 bad arguments or input,
 said in one line on stderr (--debug shows where).
@@ -22,11 +22,14 @@ from faceblend.errors import BadArgument, FaceblendError
 from xray_train.data import Source
 from xray_train.evaluate import Result, evaluate
 from xray_train.export import Form, export
+from xray_train.look import look, write_curves, write_sheet
 from xray_train.loop import Fit, fit
 from xray_train.predict import Aggregation
 from xray_train.rebuild import rebuild
 
 DONE, FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_SHOWN = 24  # samples on the sheet of an evaluation
 
 
 def build_parser() -> ArgumentParser:
@@ -46,6 +49,9 @@ def build_parser() -> ArgumentParser:
     )
     commands.add_subcommand("predict", _predict_parser(), help="score faces in files and banks")
     commands.add_subcommand("export", _export_parser(), help="write ONNX or TorchScript")
+    commands.add_subcommand(
+        "demo", _demo_parser(), help="photographs to a tested detector, small enough for a CPU"
+    )
     return parser
 
 
@@ -111,7 +117,9 @@ def _fit(parser: ArgumentParser, chosen: Namespace) -> int:
     if int(os.environ.get("RANK", 0)) == 0:
         if run.result is not None:
             tell(run.result, Path(settings.out) / "val.json", "validation")
-        print(f"{run.step:,} steps, {run.stopped}: {run.checkpoint}")
+        curves = Path(settings.out) / "curves.png"
+        write_curves([Path(settings.out)], curves)
+        print(f"{run.step:,} steps, {run.stopped}: {run.checkpoint}, {curves}")
     return DONE
 
 
@@ -148,6 +156,10 @@ def _evaluate(parser: ArgumentParser, chosen: Namespace, *, fixed: bool) -> int:
     threshold = trained.threshold if fixed else None
     result = evaluate(trained.task, made.on, device=device, settings=made, threshold=threshold)
     tell(result, made.out, f"{made.ckpt.name} on {chosen[chosen.command].on.class_path}")
+    seen = look(trained.task, made.on, device, _SHOWN)
+    if seen.predicted.xrays is not None:
+        write_sheet(seen, made.out.with_suffix(".png"))
+        print(made.out.with_suffix(".png"))
     return DONE
 
 
@@ -224,6 +236,26 @@ def _export(parser: ArgumentParser, chosen: Namespace) -> int:
     return DONE
 
 
+def _demo_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False, description="Train and test the small run on people held out."
+    )
+    parser.add_argument(
+        "--faces", type=Path, required=True, help="photographs: people/NAME/* and groups/*"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for all of it")
+    parser.add_argument("--seed", type=int, default=0, help="of samples and weights")
+    return parser
+
+
+def _demo(parser: ArgumentParser, chosen: Namespace) -> int:
+    from xray_train.demo import demo
+
+    del parser
+    given = chosen.demo
+    return demo(given.faces, given.out, given.seed)
+
+
 # -- what all of them need ---------------------------------------------------------------
 
 
@@ -271,4 +303,5 @@ _COMMANDS = {
     "test": _test,
     "predict": _predict,
     "export": _export,
+    "demo": _demo,
 }

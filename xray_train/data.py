@@ -100,6 +100,8 @@ class Online(Source):
         seed: of the samples; another one than the validation's.
         length: samples that differ; validation takes that many.
         parts: of the mix.
+        pairs: each blend is followed by its background, unblended but otherwise the same, so
+            that nothing but the blending can be learned.
     """
 
     def __init__(
@@ -109,9 +111,10 @@ class Online(Source):
         seed: int = 0,
         length: int = 10_000_000,
         parts: int = 1,
+        pairs: bool = False,
     ) -> None:
         self.parts = _positive(parts)
-        self._blend = OnlineBlend(bank, recipe, seed=seed, length=length)
+        self._blend = OnlineBlend(bank, recipe, seed=seed, length=length, pairs=pairs)
 
     def __len__(self) -> int:
         return len(self._blend)
@@ -131,6 +134,8 @@ class Online(Source):
 
     def classes(self) -> set[int]:
         """As its recipe draws them."""
+        if self._blend.pairs:
+            return {0, 1}
         share = self._blend.recipe.fake_share
         return {label for label, chance in ((0, 1 - share), (1, share)) if chance}
 
@@ -285,11 +290,12 @@ class Batches(Sampler[list[tuple[int, int]]]):
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for step in self._steps:
-            first = step * self._batch
-            mine = range(first + self._rank, first + self._batch, self._world)
-            size = len(mine) // self._accumulate
+            # neighbours stay together: the halves of a pair cost one blend
+            size = self._batch // (self._world * self._accumulate)
+            first = step * self._batch + self._rank * self._accumulate * size
             for part in range(self._accumulate):
-                yield [self._mix.at(sample) for sample in mine[part * size : (part + 1) * size]]
+                start = first + part * size
+                yield [self._mix.at(sample) for sample in range(start, start + size)]
 
 
 class Mixed(Dataset[Item]):

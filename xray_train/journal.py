@@ -11,6 +11,7 @@ from torch import nn
 
 from xray_train.data import Source
 from xray_train.evaluate import Result
+from xray_train.look import Seen, look
 
 _PICTURES = 8  # samples a validation
 
@@ -72,7 +73,8 @@ class Journal:
         for name in ("xray_ap", "xray_iou", "threshold"):
             values[f"val/{name}"] = getattr(result, name)
         self._write(step, {name: value for name, value in values.items() if value is not None})
-        self._events.add_images("val/input, target, X-ray", _pictures(task, source, device), step)
+        pictures = _pictures(look(task, source, device, _PICTURES))
+        self._events.add_images("val/input, target, X-ray", pictures, step)
         self._reset()
 
     def _write(self, step: int, values: dict[str, float]) -> None:
@@ -89,18 +91,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _pictures(task: nn.Module, source: Source, device: torch.device) -> torch.Tensor:
+def _pictures(seen: Seen) -> torch.Tensor:
     """(N, 3, H, 3W) uint8: each sample's picture, target and prediction side by side."""
-    step = max(1, len(source) // _PICTURES)
-    items = [source.item(number) for number in range(0, len(source), step)][:_PICTURES]
-    images = torch.stack([item["image"] for item in items])
-    targets = torch.stack([item["xray"] for item in items])
-    was_training = task.training
-    task.eval()
-    predicted = task.predict(images.to(device))  # type: ignore[operator]
-    task.train(was_training)
-    panels = [images, targets.expand(-1, 3, -1, -1)]
-    if predicted.xrays is not None:
-        xrays = (predicted.xrays.float().cpu() * 255).round().to(torch.uint8)
+    panels = [seen.images, seen.targets.expand(-1, 3, -1, -1)]
+    if seen.predicted.xrays is not None:
+        xrays = (seen.predicted.xrays.float().cpu() * 255).round().to(torch.uint8)
         panels.append(xrays[:, None].expand(-1, 3, -1, -1))
     return torch.cat(panels, dim=3)

@@ -5,6 +5,7 @@ step), the learning rate and what is fixed are functions of the step, and a chec
 all the rest.
 """
 
+import copy
 import math
 import os
 import time
@@ -17,7 +18,6 @@ from typing import Any, Literal
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from faceblend import jobs
 from faceblend.errors import BadArgument
@@ -29,6 +29,16 @@ from xray_train.schedule import backbone_fixed, learning_rate
 
 LAST = "last.pt"
 """Name of the checkpoint that a run goes on from."""
+
+_FREE = {
+    "out", "device", "workers", "threads", "log_every", "save_every", "keep_every", "keep",
+    "compile",
+}  # fmt: skip
+"""Settings that a run may be continued with others of."""
+
+_COUNTS = (
+    "warmup", "decay", "fixed", "workers", "threads", "validate_every", "keep_every",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +77,8 @@ class Fit:
     """``auto`` takes a GPU where there is one"""
     workers: int = 0
     """processes that load samples; 0 loads in this one"""
+    threads: int = 0
+    """of the network on a CPU; 0 takes every core, which leaves none to the workers"""
     seed: int = 0
     """of the order of samples, and of the weights that are not loaded"""
     log_every: int = 50
@@ -86,7 +98,7 @@ class Fit:
         for name in ("steps", "batch", "accumulate", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise BadArgument(name, f"is {getattr(self, name)}", "give 1 or more")
-        for name in ("warmup", "decay", "fixed", "workers", "validate_every", "keep_every"):
+        for name in _COUNTS:
             if getattr(self, name) < 0:
                 raise BadArgument(name, f"is {getattr(self, name)}", "give 0 or more")
         if self.warmup + self.decay > self.steps:
@@ -142,9 +154,12 @@ def fit(
         # the task, its averages, its optimizer
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         task.to(device, memory_format=layout)  # type: ignore[call-overload]
-        average = _average(task, settings.ema)
+        average = _Average(task, settings.ema) if settings.ema else None
         optimizer = torch.optim.Adam(
-            task.parameters(), lr=settings.rate, weight_decay=settings.weight_decay
+            task.parameters(),
+            lr=settings.rate,
+            weight_decay=settings.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
         )
         scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
 
@@ -207,9 +222,9 @@ def fit(
                 scaler.step(optimizer)
                 scaler.update()
                 optimizer.zero_grad(set_to_none=True)
-                if average is not None:
-                    average.update_parameters(task)
                 step += 1
+                if average is not None:
+                    average.follow(step)
                 journal.step(waited, settings.batch)
                 report.advance(1)
 
@@ -221,7 +236,7 @@ def fit(
                 if step % settings.log_every == 0:
                     journal.log(step, rate, losses)
                 if val is not None and (over or _due(step, settings.validate_every)):
-                    looked = average.module if average is not None else task
+                    looked = average.task if average is not None else task
                     result = evaluate(looked, val, device=device, settings=settings, rank=rank)
                     journal.result(step, result, looked, val, device)
                     better = _note(progress, step, result)
@@ -255,28 +270,47 @@ def _processes(settings: Fit) -> Iterator[tuple[int, int, torch.device]]:
         torch.cuda.set_device(device)
     else:
         device = torch.device(name)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(settings.threads or threads)
     joined = world > 1 and not distributed.is_initialized()
     if joined:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield rank, world, device
     finally:
+        torch.set_num_threads(threads)
         if joined:
             distributed.destroy_process_group()
 
 
-def _average(task: nn.Module, decay: float) -> AveragedModel | None:
-    if not decay:
-        return None
-    mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(task, multi_avg_fn=mean, use_buffers=True)
+class _Average:
+    """A copy of a task whose weights and statistics follow the task's slowly."""
+
+    def __init__(self, task: nn.Module, decay: float) -> None:
+        self.task, self._decay = copy.deepcopy(task).requires_grad_(False), decay
+        # once: both change in place alone, and a step on a CPU is short
+        self._floats, self._counts = (
+            [
+                [one for one in of.state_dict().values() if one.is_floating_point() is kind]
+                for of in (self.task, task)
+            ]
+            for kind in (True, False)
+        )
+
+    @torch.no_grad()
+    def follow(self, step: int) -> None:
+        """The task has done ``step`` steps; after the first the two are equal."""
+        mine, theirs = self._floats
+        torch._foreach_lerp_(mine, theirs, 1.0 if step == 1 else 1 - self._decay)
+        for count, other in zip(*self._counts, strict=True):
+            count.copy_(other)
 
 
 def _resumed(
     path: Path,
     task: nn.Module,
     told: dict[str, Any],
-    average: AveragedModel | None,
+    average: _Average | None,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     settings: Fit,
@@ -299,8 +333,7 @@ def _resumed(
         )
     fit_into(task, saved.model, path)
     if average is not None:
-        fit_into(average.module, saved.ema or {}, path)
-        average.n_averaged.fill_(saved.step)
+        fit_into(average.task, saved.ema or {}, path)
     optimizer.load_state_dict(saved.optimizer)
     scaler.load_state_dict(saved.scaler)
     torch.set_rng_state(saved.random["cpu"])
@@ -311,15 +344,14 @@ def _resumed(
 
 def _decisive(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings that decide what a run becomes."""
-    free = {"out", "device", "workers", "log_every", "save_every", "keep_every", "keep", "compile"}
-    return {name: value for name, value in settings.items() if name not in free}
+    return {name: value for name, value in settings.items() if name not in _FREE}
 
 
 def _checkpoint(
     step: int,
     task: nn.Module,
     told: dict[str, Any],
-    average: AveragedModel | None,
+    average: _Average | None,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     progress: dict[str, Any],
@@ -332,7 +364,7 @@ def _checkpoint(
         step=step,
         task=told,
         model=task.state_dict(),
-        ema=None if average is None else average.module.state_dict(),
+        ema=None if average is None else average.task.state_dict(),
         optimizer=optimizer.state_dict(),
         scaler=scaler.state_dict(),
         random=random,

@@ -139,18 +139,41 @@ def sheet(
     Returns:
         (H, W, 3) uint8 RGB.
     """
+    triples = [
+        ((image, grey(xray), overlay(image, xray)), caption) for image, xray, caption in shown
+    ]
+    return lay_out(triples, panel=panel, columns=columns)
+
+
+def lay_out(
+    shown: Sequence[tuple[Sequence[np.ndarray], str]], *, panel: int, columns: int
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Lay groups of three pictures side by side, each group with its caption underneath.
+
+    Args:
+        shown: three (H, W, 3) uint8 RGB of any size, squeezed to squares, and the caption.
+        panel: side of each picture on the sheet, px.
+        columns: groups in a row.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
     width, height = 3 * panel + _GAP, panel + _CAPTION + _GAP
     canvas = Pillow.new("RGB", _extent(len(shown), panel, columns), "white")
     pen = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(size=11)
-    for place, (image, xray, caption) in enumerate(shown):
+    for place, (pictures, caption) in enumerate(shown):
         left, top = place % columns * width, place // columns * height
-        grey = np.rint(xray * np.float32(255)).astype(np.uint8)
-        panels = (image, np.repeat(grey[..., None], 3, axis=2), overlay(image, xray))
-        small = [cv2.resize(p, (panel, panel), interpolation=cv2.INTER_AREA) for p in panels]
+        small = [cv2.resize(p, (panel, panel), interpolation=cv2.INTER_AREA) for p in pictures]
         canvas.paste(Pillow.fromarray(np.concatenate(small, axis=1)), (left, top))
         pen.text((left + 2, top + panel + 1), caption, fill="black", font=font)
     return np.asarray(canvas)
+
+
+def grey(xray: Xray) -> Image:
+    """An X-ray as a picture: (H, W) float32 in [0, 1] to (H, W, 3) uint8."""
+    level = np.rint(xray * np.float32(255)).astype(np.uint8)
+    return np.repeat(level[..., None], 3, axis=2)
 
 
 def histograms(records: Iterable[str], *, where: str = "record") -> Figure:

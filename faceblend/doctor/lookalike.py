@@ -112,8 +112,8 @@ def same(looks: Looks, distance: int = DISTANCE) -> Pairs:
 
 def lookalikes(
     looks: Looks,
-    digests: Int64[np.ndarray, "pictures"],
-    groups: Int64[np.ndarray, "pictures"],
+    digests: Int64[np.ndarray, " pictures"],
+    groups: Int64[np.ndarray, " pictures"],
     distance: int = DISTANCE,
 ) -> list[list[int]]:
     """Clusters of pictures of different groups that show the same.

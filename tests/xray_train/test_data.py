@@ -1,12 +1,14 @@
 """Batches are arithmetic: what a step takes depends on the seed and the step alone."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 
+from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument
-from xray_train.data import Batches, Item, Mix, Source
+from xray_train.data import Batches, Item, Mix, Online, Source
 
 
 class Numbered(Source):
@@ -79,6 +81,21 @@ def test_processes_share_a_batch_and_parts_share_a_process() -> None:
         parts = [part for rank in ranks for part in rank[2 * step : 2 * step + 2]]
         assert all(len(part) == 2 for part in parts)
         assert sorted(place for part in parts for place in part) == sorted(batch)
+
+
+def test_a_process_takes_neighbours() -> None:
+    mix = Mix(sources=[Numbered(1000, shuffled=False)], seed=1)
+    numbers = [number for _, number in taken(mix, rank=1, world=2, accumulate=2)[1]]
+    assert numbers == [6, 7]
+
+
+def test_pairs_hold_both_classes_whatever_the_recipe(bank: FaceBank, tmp_path: Path) -> None:
+    recipe = tmp_path / "reals.yaml"
+    recipe.write_text("fake_share: 0.0\n")
+    assert Online(str(bank.root), str(recipe)).classes() == {0}
+    source = Online(str(bank.root), str(recipe), pairs=True, length=4)
+    assert source.classes() == {0, 1}
+    assert [int(source.item(number)["label"]) for number in range(4)] == [1, 0, 1, 0]
 
 
 def test_a_batch_that_cannot_be_dealt_out_is_refused() -> None:

@@ -19,11 +19,15 @@ def task() -> FaceXray:
 
 
 @pytest.mark.parametrize("form", ["onnx", "torchscript"])
-def test_an_export_agrees_with_the_network(form: str, task: FaceXray, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shrink", [1, 2])
+def test_an_export_agrees_with_the_network(
+    form: str, shrink: int, task: FaceXray, tmp_path: Path
+) -> None:
     if form == "onnx":
         pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")
-    made = export(task, tmp_path / "a", form, side=64)  # type: ignore[arg-type]
+    shrinking = task if shrink == 1 else FaceXray("hrnet_w18_small", shrink=shrink).eval()
+    made = export(shrinking, tmp_path / "a", form, side=128)  # type: ignore[arg-type]
     assert made.path.exists()
     assert max(made.scores_apart, made.xrays_apart) < 1e-4
 

@@ -65,6 +65,20 @@ def test_a_task_is_what_the_loop_asks_for(small: FaceXray) -> None:
     assert 0 <= float(predicted.xrays.min()) <= float(predicted.xrays.max()) <= 1
 
 
+def test_a_network_that_shrinks_pictures_gives_xrays_of_their_size() -> None:
+    torch.manual_seed(0)
+    task = FaceXray("hrnet_w18_small", shrink=2).eval()
+    images = torch.randint(0, 256, (2, 3, 128, 128), dtype=torch.uint8)
+    seen: list[torch.Size] = []
+    task.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
+    predicted = task.predict(images)
+    assert seen == [(2, 3, 64, 64)]
+    assert predicted.xrays is not None
+    assert predicted.xrays.shape == (2, 128, 128)
+    with pytest.raises(BadArgument, match="shrink: is 0; give 1 or more"):
+        FaceXray("hrnet_w18_small", shrink=0)
+
+
 def test_the_class_comes_from_the_mean_of_the_predicted_xray(small: FaceXray) -> None:
     images, _, _ = batch()
     with torch.no_grad():

@@ -1,0 +1,7 @@
+"""``python -m faceblend``: the command where scripts are not on the path."""
+
+import sys
+
+from faceblend.cli import main
+
+sys.exit(main())
