@@ -7,7 +7,7 @@ out. The map, in the order in which data flows:
     ingest/     datasets, photographs, videos and others' trees -> faces, landmarks and crops
     bank        FaceBank: crops and landmarks on disk
     convert     a bank in the layouts of other programs; faces_df: as a table
-    partner     who lends the foreground to a background
+    partner     who lends the foreground to a background; search: exactly, among a million
     recipe      what may be drawn; presets/ holds the published recipes
     draw        what was drawn: the only file that draws random numbers
     sample      render(faces, draw), sample(bank, recipe, seed, index), replay(record, bank)
@@ -20,7 +20,7 @@ out. The map, in the order in which data flows:
     doctor/     what is wrong with a bank, or with photographs and videos
     forged/     X-rays of real forgeries, from their masks or originals
     demo        two public-domain people, from photograph to verified set
-    bench       every speed claim as a command
+    bench/      every speed claim as a command
     cli         ``faceblend ...``
 
 Ground under every room: face (array types), errors, atomic (whole files), jobs (tasks over

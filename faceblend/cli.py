@@ -489,6 +489,7 @@ def bench_generate(
     recipe: Recipe,
     count: int = 200,
     rounds: int = 5,
+    reference: int = 0,
     mixed: bool = False,
     crops: Path | None = None,
     json: Path | None = None,
@@ -500,13 +501,22 @@ def bench_generate(
         recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
         count: samples a round
         rounds: timed rounds, after one that is not counted
+        reference: fakes a round of the straightforward way, in turn with the library's; meant
+            for the recipe algohunt
         mixed: reals and fakes in the recipe's shares, instead of fakes only
         crops: folder that the keys of a landmark file start from; its own if not given
         json: file for the figures
     """
-    from faceblend.bench import bench_generate as run
+    from faceblend.bench.generate import bench_generate as run
 
-    result = run(_open_bank(bank, crops), recipe, count=count, rounds=rounds, fakes_only=not mixed)
+    result = run(
+        _open_bank(bank, crops),
+        recipe,
+        count=count,
+        rounds=rounds,
+        fakes_only=not mixed,
+        reference=reference,
+    )
     kind = "samples" if mixed else "fakes"
     table = Table("step", f"ms a {kind[:-1]}", title=f"{recipe.name}, one core")
     for name, spent in result.step_ms.items():
@@ -514,10 +524,81 @@ def bench_generate(
     Console(markup=False).print(table)
     rates = ", ".join(f"{rate:.0f}" for rate in sorted(result.rounds))
     print(f"{result.samples_per_second:.0f} {kind} a second (median of {rates})")
-    print(", ".join(f"{name} {value}" for name, value in result.machine.items()))
-    if json is not None:
-        atomic.write_json(json, result.to_dict())
-    return DONE
+    print(
+        f"{result.samples_per_second / result.floor_per_second:.0%} of the speed of decoding two "
+        "crops and the JPEG step alone"
+    )
+    if result.reference_ratio is not None and result.reference_per_second is not None:
+        print(
+            f"{result.reference_ratio:.1f} times the straightforward way "
+            f"({1000 / result.reference_per_second:.0f} ms a fake)"
+        )
+    return _measured(result, json)
+
+
+def bench_search(
+    bank: Path,
+    faces: int = 1_000_000,
+    candidates: int = 5000,
+    queries: int = 500,
+    rounds: int = 5,
+    checked: int = 20,
+    json: Path | None = None,
+) -> int:
+    """Time partner search on one core, over landmarks made up like a bank's.
+
+    Args:
+        bank: folder of the bank whose landmarks the made-up ones are like
+        faces: how many are made up, 100 a video
+        candidates: faces that a sampled search looks at
+        queries: a round
+        rounds: timed rounds, after one that is not counted
+        checked: queries that are compared with measuring every face
+        json: file for the figures
+    """
+    from faceblend.bench.search import bench_search as run
+
+    result = run(
+        FaceBank.open(bank),
+        faces=faces,
+        candidates=candidates,
+        queries=queries,
+        rounds=rounds,
+        checked=checked,
+    )
+    table = Table(
+        "", "figure", title=f"{faces:,} faces that vary in {result.modes} ways, one core"
+    )
+    table.add_row("nearest of all, queries a second", f"{result.exact_per_second:.0f}")
+    table.add_row(f"nearest of {candidates:,}, ms", f"{result.sampled_ms:.3f}")
+    table.add_row(f"nearest of {candidates:,} in a loop, ms", f"{result.loop_ms:.1f}")
+    table.add_row("arranging all, once, s", f"{result.build_seconds:.1f}")
+    table.add_row("most resident memory, MiB", f"{result.peak_mib:.0f}")
+    Console(markup=False).print(table)
+    print(f"{result.equal} of {result.checked} checked queries are those of measuring every face")
+    return _measured(result, json)
+
+
+def bench_store(
+    bank: Path, recipe: Recipe, count: int = 200, rounds: int = 5, json: Path | None = None
+) -> int:
+    """Time layouts of a shard: writing, reading at random, size.
+
+    Args:
+        bank: folder of the bank
+        recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
+        count: samples
+        rounds: timed rounds, after one that is not counted
+        json: file for the figures
+    """
+    from faceblend.bench.store import bench_store as run
+
+    result = run(FaceBank.open(bank), recipe, count=count, rounds=rounds)
+    table = Table("layout", "write, ms", "reads a second", "KiB", title="a sample, one core")
+    for name, one in result.layouts.items():
+        table.add_row(name, f"{one.write_ms:.2f}", f"{one.reads_per_second:.0f}", f"{one.kib:.0f}")
+    Console(markup=False).print(table)
+    return _measured(result, json)
 
 
 def bench_extract(video: Path, frames: int = 0, rounds: int = 1, json: Path | None = None) -> int:
@@ -529,7 +610,7 @@ def bench_extract(video: Path, frames: int = 0, rounds: int = 1, json: Path | No
         rounds: of both ways, in alternation
         json: file for the figures
     """
-    from faceblend.bench import bench_extract as run
+    from faceblend.bench.extract import bench_extract as run
 
     result = run(video, frames=frames, rounds=rounds)
     table = Table(
@@ -544,9 +625,25 @@ def bench_extract(video: Path, frames: int = 0, rounds: int = 1, json: Path | No
         f"landmarks {result.apart_median:.1%} of the eyes' distance apart (median), "
         f"{result.apart_95:.1%} (95th percentile)"
     )
+    return _measured(result, json)
+
+
+def _measured(result: Any, json: Path | None) -> int:
     print(", ".join(f"{name} {value}" for name, value in result.machine.items()))
     if json is not None:
         atomic.write_json(json, result.to_dict())
+    return DONE
+
+
+def decode(bank: Path) -> int:
+    """Decode every crop of a bank once and keep the pixels beside it: 301 kB a face.
+
+    Blending then reads memory; deleting the bank's cache/ undoes it.
+
+    Args:
+        bank: folder of the bank
+    """
+    print(FaceBank.open(bank).decode())
     return DONE
 
 
@@ -571,6 +668,7 @@ COMMANDS: dict[str, _Entry] = {
     "split": _Command(function=split, first=("videos",)),
     "extract": _Command(function=extract, first=("source",), note=_MODEL_NOTE),
     "landmarks": _Command(function=landmarks, first=("images",), note=_MODEL_NOTE),
+    "decode": _Command(function=decode, first=("bank",)),
     "generate": _Command(function=generate, first=("bank",)),
     "export": _Command(function=export, first=("bank",)),
     "xray-of": _Command(function=xray_of, first=("fake", "original")),
@@ -581,6 +679,8 @@ COMMANDS: dict[str, _Entry] = {
         summary="Time a part of the library.",
         commands={
             "generate": _Command(function=bench_generate, first=("bank",)),
+            "search": _Command(function=bench_search, first=("bank",)),
+            "store": _Command(function=bench_store, first=("bank",)),
             "extract": _Command(function=bench_extract, first=("video",)),
         },
     ),

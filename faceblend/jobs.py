@@ -1,5 +1,6 @@
 """Idempotent tasks over any executor: bounded, retried, with progress, whatever breaks."""
 
+import ctypes
 import multiprocessing
 import os
 import pickle
@@ -34,6 +35,7 @@ R = TypeVar("R")
 
 _GIVEN_WINDOW = 256  # tasks in flight on an executor that tells nobody its size
 _ATTEMPTS = 2  # deaths of its own pool before a task counts as what kills the worker
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _ONE_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
@@ -257,6 +259,20 @@ class _Pool(Generic[T, R]):
         self._theirs.close()
 
 
+def keep_memory() -> None:
+    """Let this process keep freed pictures for the next ones, where the C library is glibc.
+
+    It gives every 300 kB back to the kernel, and takes it again page by page: measured, a fifth
+    of a sample's time. For processes of our own alone.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+    mallopt(_M_TRIM_THRESHOLD, 256 << 20)
+
+
 def _prepare(line: Connection, setup: _Setup) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches them all; the parent decides
     threading.Thread(target=_hang_on, args=(line,), daemon=True).start()
@@ -264,6 +280,7 @@ def _prepare(line: Connection, setup: _Setup) -> None:
         import cv2
 
         cv2.setNumThreads(0)
+        keep_memory()
         if setup.call is not None:
             setup.call(*setup.arguments)
     except Exception as error:

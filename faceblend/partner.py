@@ -5,24 +5,13 @@ pixels of their crops, as in the Face X-ray reproductions. Ties go to the lower 
 """
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, Shaped
+from jaxtyping import Bool, Int
 
+from faceblend import search
 from faceblend.bank import FaceBank
 from faceblend.errors import BadBank
-from faceblend.face import Landmarks
 
 Rows = Int[np.ndarray, " faces"]
-
-_BLOCK = 16_384  # faces a block: 18 MB of differences, whatever the bank's size
-
-
-def distances(
-    landmarks: Landmarks, candidates: Float32[np.ndarray, "faces 68 2"]
-) -> Float32[np.ndarray, " faces"]:
-    """Sum over the 68 points of the Euclidean distance to each candidate, px."""
-    apart = candidates - landmarks
-    apart *= apart
-    return np.asarray(np.sqrt(apart[..., 0] + apart[..., 1]).sum(axis=1))
 
 
 def eligible(bank: FaceBank, row: int, candidates: Rows) -> Bool[np.ndarray, " faces"]:
@@ -51,14 +40,21 @@ def nearest(bank: FaceBank, row: int, candidates: Rows, top: int = 1) -> Int[np.
         Up to ``top`` distinct rows, nearest first; fewer where fewer are eligible, none
         where no candidate is.
     """
-    candidates = np.unique(candidates)
     candidates = candidates[eligible(bank, row, candidates)]
-    apart = np.empty(len(candidates), np.float32)
-    for start in range(0, len(candidates), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        apart[block] = distances(bank.landmarks[row], bank.landmarks[candidates[block]])
-    # stable, and candidates ascend: a tie goes to the lower row
-    return np.asarray(candidates[_smallest(apart, top)])
+    bound = search.bounds(bank.sums[row], bank.sums[candidates])
+    return search.nearest_of(bank.landmarks[row], bank.landmarks, candidates, bound, top)[0]
+
+
+def nearest_of_all(bank: FaceBank, row: int, top: int = 1) -> Int[np.ndarray, " found"]:
+    """:func:`nearest` of every real face, by the bank's index; see :mod:`faceblend.search`."""
+    index = bank.index(int(bank.splits[row]))
+    if index is None:
+        return np.empty(0, np.int64)
+
+    def may(rows: Rows) -> Bool[np.ndarray, " faces"]:
+        return eligible(bank, row, rows)
+
+    return index.nearest(bank.landmarks[row], may, top)[0]
 
 
 def check(bank: FaceBank) -> None:
@@ -88,16 +84,6 @@ def check(bank: FaceBank) -> None:
                 f"all {len(rows)} real faces show one person",
                 "a partner must be somebody else: add a second person",
             )
-
-
-def _smallest(values: Shaped[np.ndarray, " faces"], count: int) -> np.ndarray:
-    if count < len(values):
-        # everything up to the count-th smallest value, so that ties are kept
-        limit = np.partition(values, count - 1)[count - 1]
-        near = np.flatnonzero(values <= limit)
-    else:
-        near = np.arange(len(values))
-    return near[np.argsort(values[near], kind="stable")][:count]
 
 
 def _cell(bank: FaceBank, column: str, row: int) -> str:

@@ -4,7 +4,7 @@ import json
 import operator
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from typing import Any, SupportsIndex
@@ -30,6 +30,9 @@ FORMAT = 1
 
 PIXELS = 1
 """Raised whenever the same draw would render other bytes."""
+
+# vars: the fields of a dataclass as they are, where asdict would copy every list
+_LINE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=vars)
 
 _WIDEST_SCALE = 32  # times; two faces of one bank are never so far apart in size
 _FAINT = 0.5  # an X-ray that stays below this everywhere shows a detector nothing
@@ -273,7 +276,8 @@ def _rendered(bank: FaceBank, drawn: Draw, index: int, record: str) -> Sample:
         alpha = np.zeros(layers.image.shape[:2], np.float32)
     return Sample(
         index=index,
-        image=np.ascontiguousarray(layers.image),
+        # its own: a decoded crop is read from a file that everyone shares
+        image=np.require(layers.image, requirements=["C", "O", "W"]),
         xray=xray(alpha),
         alpha=np.ascontiguousarray(alpha),
         landmarks=layers.landmarks,
@@ -342,11 +346,11 @@ def _record(
             "bank": bank.fingerprint,
             "background": bank.crop(drawn.background),
             "foreground": None if drawn.fake is None else bank.crop(drawn.fake.foreground),
-            "draw": asdict(drawn),
+            "draw": drawn,
             "versions": versions(),
         }
     )
 
 
 def _line(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _LINE.encode(content)

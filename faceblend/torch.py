@@ -11,6 +11,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from faceblend import jobs
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, Rejected
 from faceblend.recipe import Recipe, load_recipe
@@ -139,6 +140,7 @@ class OnlineBlend(Dataset[Item]):
         # OpenCV's threads do not survive a fork, and workers share the cores anyway
         if self._pid != os.getpid() and get_worker_info() is not None:
             cv2.setNumThreads(0)
+            jobs.keep_memory()
         self._pid = os.getpid()
 
 

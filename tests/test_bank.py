@@ -682,3 +682,44 @@ def test_pictures_of_two_sizes_are_told_when_the_second_is_read(
     (tmp_path / "crops" / "001_0.png").write_bytes(other)
     with pytest.raises(BadImage, match="40x40 where this bank's crops are 32x32"):
         bank[1]
+
+
+def test_decoded_crops_are_the_same_pixels_and_the_same_samples(tmp_path: Path) -> None:
+    bank = make_bank(tmp_path)
+    recipe = load_recipe("bi", {"fake_share": 1.0})
+    before = [bank.image(row) for row in range(len(bank))], sample(bank, recipe, 0, 0).digest()
+    assert bank.decoded is None
+    path = bank.decode()
+    again = FaceBank.open(tmp_path)
+    for one in (bank, again):
+        assert one.decoded is not None
+        for row, image in enumerate(before[0]):
+            np.testing.assert_array_equal(one.image(row), image)
+        assert sample(one, recipe, 0, 0).digest() == before[1]
+    whole = load_recipe("bi", {
+        "fake_share": 0.0, "crop.top": 0, "crop.left": 0, "crop.size": 317,
+        "working.probability": 0, "resample.probability": 0, "jpeg.probability": 0,
+        "flip.horizontal": 0,
+    })  # fmt: skip
+    sample(again, whole, 0, 0).image[:] = 0  # its own, not the file's
+    np.testing.assert_array_equal(again.image(0), before[0][0])
+    del again, bank
+    path.write_bytes(path.read_bytes()[:5000])
+    assert FaceBank.open(tmp_path).decoded is None
+
+
+def test_a_bank_without_a_folder_of_its_own_keeps_no_pixels(tmp_path: Path) -> None:
+    bank = make_bank(tmp_path)
+    bank.to_landmarks_json(tmp_path / "landmarks.json")
+    classic = FaceBank.from_landmarks_json(tmp_path / "landmarks.json", tmp_path)
+    with pytest.raises(BadBank, match="keeps no copies"):
+        classic.decode()
+    assert classic.decoded is None
+
+
+def test_decoding_reads_every_crop_and_names_a_bad_one(tmp_path: Path) -> None:
+    bank = make_bank(tmp_path)
+    (tmp_path / bank.crop(3)).write_bytes(b"no picture")
+    with pytest.raises(BadImage, match="its bytes have changed"):
+        bank.decode()
+    assert not list((tmp_path / "cache").glob("crops*"))

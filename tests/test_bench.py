@@ -9,9 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from faceblend import bench
 from faceblend.bank import FaceBank
-from faceblend.bench import STEPS, bench_generate
+from faceblend.bench import generate as bench_of_generate
+from faceblend.bench.extract import bench_extract
+from faceblend.bench.generate import STEPS, bench_generate
+from faceblend.bench.reference import straightforward
+from faceblend.bench.search import bench_search
+from faceblend.bench.store import OURS, bench_store
 from faceblend.errors import BadArgument
 from faceblend.recipe import load_recipe
 
@@ -60,7 +64,7 @@ def test_both_ways_through_a_video_find_the_same_face(tmp_path: Path) -> None:
             picture = np.roll(astronaut(), 2 * number, axis=1)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
-    result = bench.bench_extract(tmp_path / "clip.mp4", frames=4)
+    result = bench_extract(tmp_path / "clip.mp4", frames=4)
     assert (result.frames, result.size, result.naive_faces) == (4, "512 x 512", 4)
     assert result.kept == 1
     assert 0 <= result.apart_median <= result.apart_95 < 0.1
@@ -76,9 +80,9 @@ def test_a_benchmark_of_nothing_is_refused(bank: FaceBank, wrong: dict[str, int]
 
 def test_a_video_benchmark_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadArgument, match="rounds: is 0; give 1 or more"):
-        bench.bench_extract(tmp_path / "clip.mp4", rounds=0)
+        bench_extract(tmp_path / "clip.mp4", rounds=0)
     with pytest.raises(BadArgument, match="frames: is -1; give 0 or more"):
-        bench.bench_extract(tmp_path / "clip.mp4", frames=-1)
+        bench_extract(tmp_path / "clip.mp4", frames=-1)
 
 
 def test_opencv_has_its_threads_back_after_a_failure(
@@ -90,7 +94,7 @@ def test_opencv_has_its_threads_back_after_a_failure(
         during.append(cv2.getNumThreads())
         raise ZeroDivisionError
 
-    monkeypatch.setattr(bench, "sample", broken)
+    monkeypatch.setattr(bench_of_generate, "sample", broken)
     before = cv2.getNumThreads()
     try:
         cv2.setNumThreads(2)
@@ -105,7 +109,38 @@ def test_opencv_has_its_threads_back_afterwards(bank: FaceBank) -> None:
     before = cv2.getNumThreads()
     try:
         cv2.setNumThreads(2)
-        bench.bench_generate(bank, load_recipe("bi"), count=1, rounds=1)
+        bench_generate(bank, load_recipe("bi"), count=1, rounds=1)
         assert cv2.getNumThreads() == 2
     finally:
         cv2.setNumThreads(before)
+
+
+def test_the_straightforward_way_makes_fakes_and_is_timed_beside(bank: FaceBank) -> None:
+    recipe = load_recipe("algohunt", {"partner.candidates": 50})
+    image, xray = straightforward(bank, recipe, 0, 3)
+    assert (image.shape, image.dtype) == ((256, 256, 3), np.uint8)
+    assert (xray.shape, xray.dtype) == ((256, 256), np.uint8)
+    assert xray.max() > 128
+    result = bench_generate(bank, recipe, count=2, rounds=2, reference=1)
+    assert result.reference_ratio is not None
+    assert result.reference_ratio > 1
+    assert result.floor_per_second > 0
+    assert bench_generate(bank, recipe, count=1, rounds=1).reference_ratio is None
+
+
+def test_search_is_timed_and_checked_against_measuring_every_face(bank: FaceBank) -> None:
+    result = bench_search(bank, faces=3000, candidates=200, queries=3, rounds=1, checked=10)
+    assert (result.checked, result.equal) == (10, 10)
+    assert result.modes < 136
+    assert result.exact_per_second > 0
+    assert json.loads(json.dumps(result.to_dict()))["faces"] == 3000
+    with pytest.raises(BadArgument, match="faces: is 5; give 200 or more"):
+        bench_search(bank, faces=5)
+
+
+def test_every_layout_of_a_shard_is_timed(bank: FaceBank) -> None:
+    result = bench_store(bank, load_recipe("bi"), count=4, rounds=1)
+    assert result.layouts[OURS].kib > 256
+    assert result.layouts["gzip-1"].kib < result.layouts["raw"].kib
+    assert all(one.write_ms > 0 and one.reads_per_second > 0 for one in result.layouts.values())
+    json.dumps(result.to_dict())

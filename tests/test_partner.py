@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from faceblend import partner
+from faceblend import partner, search
 from faceblend.bank import FaceBank, FaceRow
 from faceblend.draw import draw
 from faceblend.errors import BadBank, Rejected
@@ -112,7 +112,7 @@ def test_nearest_holds_for_landmarks_anywhere_and_over_many_blocks(
     points = rng.normal(150, 60, (count, 68, 2)).astype(np.float32)
     bank = opened([{"video": f"{i:03d}", "points": p} for i, p in enumerate(points)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(partner, "_BLOCK", block)
+        patch.setattr(search, "_BLOCK", block)
         found = partner.nearest(bank, 0, np.arange(count), top=3)
     exact = np.linalg.norm(points.astype(np.float64) - points[0], axis=2).sum(axis=1)
     exact[0] = np.inf
@@ -129,7 +129,7 @@ def test_the_distance_is_a_sum_over_points_and_not_one_long_vector(tmp_path: Pat
         [{"video": "a"}, {"video": "b", "points": all_near}, {"video": "c", "points": one_far}],
     )
     np.testing.assert_allclose(
-        partner.distances(bank.landmarks[0], bank.landmarks[1:]),
+        search.distances(bank.landmarks[0], bank.landmarks[1:]),
         [68 * math.sqrt(8), 50],
         rtol=1e-6,
     )
@@ -149,7 +149,7 @@ def test_a_tie_goes_to_the_lower_row_whatever_the_order_of_the_candidates(
 def test_measuring_writes_into_neither_landmarks_nor_candidates(bank: FaceBank) -> None:
     before, candidates = np.array(bank.landmarks), np.array([5, 3, 5])
     partner.nearest(bank, 0, candidates, 2)
-    partner.distances(bank.landmarks[0], np.array(bank.landmarks))
+    search.distances(bank.landmarks[0], np.array(bank.landmarks))
     np.testing.assert_array_equal(bank.landmarks, before)
     assert candidates.tolist() == [5, 3, 5]
 

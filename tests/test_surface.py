@@ -39,6 +39,8 @@ PARAMETERS: dict[Any, str] = {
     faceblend.FaceBank.to_landmarks_json: "path",
     faceblend.FaceBank.image: "row",
     faceblend.FaceBank.crop: "row",
+    faceblend.FaceBank.decode: "",
+    faceblend.FaceBank.index: "split",
     generate.generate: "bank recipe out * count seed=0 workers=1 shard_size=1000 layout='hdf5' "
     "alpha=False executor=None",
     store.verify: "path * bank=None replays=0",
@@ -63,7 +65,8 @@ PARAMETERS: dict[Any, str] = {
 }
 MEMBERS = {
     faceblend.BlendSet: "close finished images labels pixels records xrays",
-    faceblend.FaceBank: "create crop from_landmarks_json image in_place open to_landmarks_json",
+    faceblend.FaceBank: "create crop decode decoded from_landmarks_json image in_place index open"
+    " sums to_landmarks_json",
     faceblend.Sample: "digest xray_u8",
 }
 FIELDS = {
@@ -140,7 +143,7 @@ def test_the_map_of_the_package_names_every_room() -> None:
     named = set(re.findall(r"\w+", faceblend.__doc__ or ""))
     rooms = {path.stem for path in (ROOT / "faceblend").iterdir() if path.suffix == ".py"}
     rooms |= {path.parent.name for path in (ROOT / "faceblend").glob("*/__init__.py")}
-    assert rooms - {"__init__"} <= named
+    assert rooms - {"__init__", "__main__"} <= named
 
 
 def test_the_library_and_its_help_are_there_at_once() -> None:

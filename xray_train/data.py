@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, BadBank
 from faceblend.torch import BlendedFaces, OnlineBlend
+from xray_train.augment import draw_jitter, jittered
 
 Item = dict[str, torch.Tensor]
 """``image`` (3, H, W) uint8 RGB, ``xray`` (1, H, W) uint8, ``label`` int64; in a batch with
@@ -33,6 +35,10 @@ class Source(ABC):
 
     parts: int
     """how many of the mix's parts are this source's"""
+    augment: bool = False
+    """whether training changes its samples at random; see ``augment``"""
+    pairs: bool = False
+    """whether items ``2k`` and ``2k + 1`` belong together, and are changed alike"""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -61,10 +67,11 @@ class Shards(Source):
     Args:
         path: folder of the set.
         parts: of the mix.
+        augment: training changes colours, size and place at random.
     """
 
-    def __init__(self, path: str, parts: int = 1) -> None:
-        self.parts = _positive(parts)
+    def __init__(self, path: str, parts: int = 1, augment: bool = False) -> None:
+        self.parts, self.augment = _positive(parts), augment
         self._set = BlendedFaces(path)
         if not len(self._set):
             raise BadBank(path, "holds no sample", "generate some first")
@@ -102,6 +109,7 @@ class Online(Source):
         parts: of the mix.
         pairs: each blend is followed by its background, unblended but otherwise the same, so
             that nothing but the blending can be learned.
+        augment: training changes colours, size and place at random.
     """
 
     def __init__(
@@ -112,8 +120,9 @@ class Online(Source):
         length: int = 10_000_000,
         parts: int = 1,
         pairs: bool = False,
+        augment: bool = False,
     ) -> None:
-        self.parts = _positive(parts)
+        self.parts, self.pairs, self.augment = _positive(parts), pairs, augment
         self._blend = OnlineBlend(bank, recipe, seed=seed, length=length, pairs=pairs)
 
     def __len__(self) -> int:
@@ -134,7 +143,7 @@ class Online(Source):
 
     def classes(self) -> set[int]:
         """As its recipe draws them."""
-        if self._blend.pairs:
+        if self.pairs:
             return {0, 1}
         share = self._blend.recipe.fake_share
         return {label for label, chance in ((0, 1 - share), (1, share)) if chance}
@@ -205,6 +214,16 @@ def window(crop: np.ndarray) -> np.ndarray:
 # -- which items a step takes ------------------------------------------------------------
 
 
+class Place(NamedTuple):
+    """A sample of a run."""
+
+    source: int
+    item: int
+    """its number in the source"""
+    given: int
+    """how many the source has given before"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mix:
     """Several sources in whole-number parts.
@@ -220,13 +239,13 @@ class Mix:
         if not self.sources:
             raise BadArgument("train", "names no source", "give shards or a bank")
 
-    def at(self, sample: int) -> tuple[int, int]:
-        """Source and item of the ``sample``-th sample of the run."""
+    def at(self, sample: int) -> Place:
+        """Where the ``sample``-th sample of the run is found."""
         pattern = self._pattern()
         turn, place = divmod(sample, len(pattern))
         source = pattern[place]
         given = turn * self.sources[source].parts + pattern[:place].count(source)
-        return source, self._item(source, given)
+        return Place(source, self._item(source, given), given)
 
     def _pattern(self) -> list[int]:
         # spread evenly: each part stands at the middle of its share of the turn
@@ -251,7 +270,7 @@ def _order(seed: int, source: int, epoch: int, length: int) -> np.ndarray:
     return rng.permutation(length)
 
 
-class Batches(Sampler[list[tuple[int, int]]]):
+class Batches(Sampler[list[Place]]):
     """The items of every step from ``start`` to ``stop``, this process's part of each.
 
     Args:
@@ -288,7 +307,7 @@ class Batches(Sampler[list[tuple[int, int]]]):
     def __len__(self) -> int:
         return len(self._steps) * self._accumulate
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Place]]:
         for step in self._steps:
             # neighbours stay together: the halves of a pair cost one blend
             size = self._batch // (self._world * self._accumulate)
@@ -299,15 +318,29 @@ class Batches(Sampler[list[tuple[int, int]]]):
 
 
 class Mixed(Dataset[Item]):
-    """The items that :class:`Batches` names."""
+    """The items that :class:`Batches` names, changed at random where their source says so."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
-        self._sources = sources
+    def __init__(self, mix: Mix) -> None:
+        self._mix = mix
 
-    def __getitem__(self, place: tuple[int, int]) -> Item:
-        source, number = place
-        item = self._sources[source].item(number)
+    def __getitem__(self, place: Place) -> Item:
+        source = self._mix.sources[place.source]
+        item = source.item(place.item)
+        if source.augment:
+            number = place.given // 2 if source.pairs else place.given
+            key, counter = [self._mix.seed, 1], [0, 0, place.source, number]
+            item = _changed(item, np.random.Generator(np.random.Philox(key=key, counter=counter)))
         return {name: item[name] for name in ("image", "xray", "label")}
+
+
+def _changed(item: Item, rng: np.random.Generator) -> Item:
+    image, xray = item["image"].permute(1, 2, 0).numpy(), item["xray"][0].numpy()
+    image, xray = jittered(np.ascontiguousarray(image), xray, draw_jitter(rng))
+    return {
+        "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+        "xray": torch.from_numpy(xray[np.newaxis]),
+        "label": item["label"],
+    }
 
 
 class InOrder(Dataset[tuple[Item, str]]):
@@ -327,7 +360,7 @@ class InOrder(Dataset[tuple[Item, str]]):
 def training_batches(batches: Batches, mix: Mix, workers: int) -> DataLoader[Item]:
     """Load the batches of a run in order."""
     return DataLoader(
-        Mixed(mix.sources),
+        Mixed(mix),
         batch_sampler=batches,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),

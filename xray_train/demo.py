@@ -15,6 +15,7 @@ from faceblend import atomic
 from faceblend import cli as faceblend
 from faceblend.errors import BadArgument
 from xray_train import cli as xray_train
+from xray_train.look import write_curves
 
 SEEN = (
     "tv_\\w+", "barack_obama", "joe_biden", "alex_lacamoire", "lin_manuel_miranda", "expressions",
@@ -76,10 +77,10 @@ def demo(faces: Path, out: Path, seed: int = 0) -> int:
         ]),
         (faceblend.main, "faceblend", [
             "generate", str(out / "held"), "--out", str(out / "forged"), "--format", "folder",
-            "--seed", "3000", "--count", str(FORGED),
+            "--seed", "3000", "--count", str(FORGED), "--recipe.fake_share", "1",
         ]),
         (xray_train.main, "xray-train", [
-            "predict", "--ckpt", checkpoint, "--input", str(out / "forged"),
+            "predict", "--ckpt", checkpoint, "--input", str(out / "forged" / "fake"),
             "--out", str(run / "predicted"),
         ]),
     )  # fmt: skip
@@ -88,6 +89,9 @@ def demo(faces: Path, out: Path, seed: int = 0) -> int:
         status = command(words)
         if status:
             return status
+    seeds = sorted(path.parent for path in out.glob("seed-*/log.jsonl"))
+    write_curves(seeds, out / "curves.png")
+    print(f"\nLook at {run / 'test.png'}, {run / 'predicted'} and {out / 'curves.png'}")
     return 0
 
 

@@ -1,5 +1,7 @@
 """Where the foreground goes, and how a mask is bent: every displacement of the blend."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
@@ -142,6 +144,7 @@ def bend(mask: Mask, field: Field) -> Mask:
     return np.asarray(moved) >= 128
 
 
+@lru_cache(maxsize=256)  # a recipe draws some sizes and few grids, again and again
 def _axis(points: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     # per pixel: the weights of the control points, the way along its cell, the cell it is in
     along = np.linspace(0, points - 1, size, dtype=np.float32)
@@ -153,4 +156,6 @@ def _axis(points: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     weights[pixel, cell + 1] = part
     member = np.zeros((size, points - 1), np.float32)
     member[pixel, cell] = 1
+    for one in (weights, part, member):
+        one.flags.writeable = False  # every caller gets the same
     return weights, part, member

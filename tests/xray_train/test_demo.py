@@ -57,6 +57,23 @@ def test_commands_run_in_turn_until_one_fails(
     assert [trained.match(one)[1] for one in shown] == ["people/tv_amy", "groups/crowd_1.jpg"]  # type: ignore[index]
 
 
+def test_its_last_words_are_where_to_look(
+    faces: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    for name in ("seed-0", "seed-1"):
+        (out / name).mkdir(parents=True)
+        (out / name / "log.jsonl").write_text('{"step": 1, "train/xray": 0.2}\n')
+    monkeypatch.setattr("faceblend.cli.main", lambda _: 0)
+    monkeypatch.setattr("xray_train.cli.main", lambda _: 0)
+    assert demo(faces, out) == 0
+    assert (out / "curves.png").stat().st_size > 1000
+    assert f"Look at {out / 'seed-0' / 'test.png'}" in capsys.readouterr().out
+
+
 def test_its_config_is_one_that_fit_reads(
     faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
