@@ -601,6 +601,36 @@ def bench_store(
     return _measured(result, json)
 
 
+def bench_parallel(
+    bank: Path,
+    recipe: Recipe,
+    workers: int = 2,
+    shards: int = 4,
+    rounds: int = 5,
+    json: Path | None = None,
+) -> int:
+    """Time several processes beside one, with and without committing shards.
+
+    Args:
+        bank: folder of the bank
+        recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
+        workers: processes
+        shards: of 100 samples that each process makes a round
+        rounds: timed rounds, after one that is not counted
+        json: file for the figures
+    """
+    from faceblend.bench.parallel import bench_parallel as run
+
+    result = run(FaceBank.open(bank), recipe, workers=workers, shards=shards, rounds=rounds)
+    print(
+        f"one process {result.one_per_second:.0f} samples a second, {workers} processes "
+        f"{result.bare_per_second:.0f}: {result.speedup:.2f} times\n"
+        f"committing shards {result.stored_per_second:.0f}: {result.stored_share:.0%} of that\n"
+        f"most resident memory of a worker: {result.peak_mib:.0f} MiB"
+    )
+    return _measured(result, json)
+
+
 def bench_extract(video: Path, frames: int = 0, rounds: int = 1, json: Path | None = None) -> int:
     """Time following faces in a video on one core, beside searching every frame in full.
 
@@ -679,6 +709,7 @@ COMMANDS: dict[str, _Entry] = {
         summary="Time a part of the library.",
         commands={
             "generate": _Command(function=bench_generate, first=("bank",)),
+            "parallel": _Command(function=bench_parallel, first=("bank",)),
             "search": _Command(function=bench_search, first=("bank",)),
             "store": _Command(function=bench_store, first=("bank",)),
             "extract": _Command(function=bench_extract, first=("video",)),

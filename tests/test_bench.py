@@ -13,6 +13,7 @@ from faceblend.bank import FaceBank
 from faceblend.bench import generate as bench_of_generate
 from faceblend.bench.extract import bench_extract
 from faceblend.bench.generate import STEPS, bench_generate
+from faceblend.bench.parallel import bench_parallel
 from faceblend.bench.reference import straightforward
 from faceblend.bench.search import bench_search
 from faceblend.bench.store import OURS, bench_store
@@ -144,3 +145,14 @@ def test_every_layout_of_a_shard_is_timed(bank: FaceBank) -> None:
     assert result.layouts["gzip-1"].kib < result.layouts["raw"].kib
     assert all(one.write_ms > 0 and one.reads_per_second > 0 for one in result.layouts.values())
     json.dumps(result.to_dict())
+
+
+def test_processes_are_timed_beside_one(bank: FaceBank) -> None:
+    recipe = load_recipe("bi")
+    result = bench_parallel(bank, recipe, shards=1, rounds=1)
+    assert result.speedup == result.bare_per_second / result.one_per_second
+    assert result.stored_share == result.stored_per_second / result.bare_per_second
+    assert result.peak_mib > 50
+    json.dumps(result.to_dict())
+    with pytest.raises(BadArgument, match="workers: is 1; give 2 or more"):
+        bench_parallel(bank, recipe, workers=1)

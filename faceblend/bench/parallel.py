@@ -1,0 +1,148 @@
+"""Several processes: rendering alone, and rendering into shards that are synced."""
+
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import cv2
+
+from faceblend import jobs
+from faceblend.bank import FaceBank
+from faceblend.bench.machine import check_least, machine
+from faceblend.errors import Rejected
+from faceblend.recipe import Recipe
+from faceblend.sample import Sample, sample, versions
+from faceblend.store.manifest import Plan
+from faceblend.store.shard import write_shard
+
+SHARD = 100
+"""Samples that a process takes at a time, and a shard."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelBench:
+    """Figures of one benchmark, ready for JSON; medians over the rounds."""
+
+    workers: int
+    one_per_second: float
+    """samples rendered by one process, nothing stored"""
+    bare_per_second: float
+    """samples rendered by all, nothing stored"""
+    stored_per_second: float
+    """samples rendered and committed by all, a synced and hashed shard each"""
+    speedup: float
+    """of all over one, side by side"""
+    stored_share: float
+    """of what all render bare, what they commit; side by side"""
+    peak_mib: float
+    """most resident memory of a worker"""
+    machine: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def bench_parallel(
+    bank: FaceBank, recipe: Recipe, *, workers: int = 2, shards: int = 4, rounds: int = 5
+) -> ParallelBench:
+    """Time processes that are already running; one and all of them take turns.
+
+    Args:
+        bank: the faces, in a folder of their own.
+        recipe: what is drawn, reals and fakes.
+        workers: processes.
+        shards: of ``SHARD`` samples that each process makes a round.
+        rounds: timed, after one that is not counted.
+
+    Raises:
+        BadArgument: there is nothing to time.
+    """
+    check_least(2, workers=workers)
+    check_least(1, shards=shards, rounds=rounds)
+    recipe.check_fits(bank.crop_size)
+    one, bare, stored, peaks = list[float](), list[float](), list[float](), list[float]()
+    with TemporaryDirectory() as folder, _pool(workers) as pool, _pool(1) as single:
+        for number in range(rounds + 1):
+            work = partial(_render, bank.root, recipe, number, None)
+            one.append(_rate(single, work, shards, peaks))
+            bare.append(_rate(pool, work, workers * shards, peaks))
+            work = partial(_render, bank.root, recipe, number, Path(folder))
+            stored.append(_rate(pool, work, workers * shards, peaks))
+    one, bare, stored = one[1:], bare[1:], stored[1:]
+    return ParallelBench(
+        workers=workers,
+        one_per_second=statistics.median(one),
+        bare_per_second=statistics.median(bare),
+        stored_per_second=statistics.median(stored),
+        speedup=_ratio(bare, one),
+        stored_share=_ratio(stored, bare),
+        peak_mib=max(peaks),
+        machine=machine(recipe=recipe.name, faces=len(bank), shard=SHARD),
+    )
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # as the job does: forked BLAS threads hang
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare)
+
+
+def _prepare() -> None:
+    cv2.setNumThreads(0)
+    jobs.keep_memory()
+
+
+def _rate(
+    pool: ProcessPoolExecutor, work: "partial[float]", shards: int, peaks: list[float]
+) -> float:
+    start = time.perf_counter()
+    peaks += pool.map(work, range(shards))
+    return shards * SHARD / (time.perf_counter() - start)
+
+
+def _ratio(over: Sequence[float], under: Sequence[float]) -> float:
+    return statistics.median(one / other for one, other in zip(over, under, strict=True))
+
+
+def _render(root: Path, recipe: Recipe, seed: int, folder: Path | None, shard: int) -> float:
+    """Make a shard, keep it or not, and tell the most memory that the process had, MiB."""
+    bank = _opened(root)
+    samples = _samples(bank, recipe, seed, range(shard * SHARD, (shard + 1) * SHARD))
+    if folder is None:
+        for _ in samples:
+            pass
+    else:
+        plan = Plan(
+            layout="hdf5",
+            recipe=recipe.to_dict(),
+            seed=seed,
+            shard_size=SHARD,
+            image_size=recipe.crop.size,
+            bank=bank.fingerprint,
+            alpha=False,
+            versions=versions(),
+        )
+        write_shard(folder / f"{shard}.h5", samples, plan, SHARD)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _samples(bank: FaceBank, recipe: Recipe, seed: int, numbers: range) -> Iterator[Sample]:
+    for number in numbers:
+        with suppress(Rejected):
+            yield sample(bank, recipe, seed, number)
+
+
+@lru_cache(maxsize=1)
+def _opened(root: Path) -> FaceBank:
+    # a worker opens the bank once, not once a shard
+    return FaceBank.open(root)
