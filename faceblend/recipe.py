@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from types import UnionType
@@ -245,6 +246,11 @@ class Recipe:
 
     def digest(self) -> str:
         """16 hex digits that differ wherever two recipes do, their names included."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
+        # every record names it
         text = json.dumps(self.to_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

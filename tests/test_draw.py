@@ -436,3 +436,17 @@ def test_a_background_without_an_eligible_candidate_is_told_and_not_lent_to_itse
             lent += 1
     assert lent > len(reasons) > 0  # a quarter of the faces are of the background's own video
     assert all("no drawn candidate" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(("seed", "index", "attempt"), [(0, 0, 0), (2**64 - 1, 2**64 - 1, 7)])
+def test_a_generator_that_was_set_back_gives_what_a_new_one_gives(
+    seed: int, index: int, attempt: int
+) -> None:
+    again = drawing._OneStream(seed, index)
+    again.attempt = attempt
+    for name in ("label", "mask", "label"):
+        new, old = stream(seed, index, name, attempt), again(name)
+        assert old.random() == new.random()
+        assert old.integers(10, dtype=np.uint32) == new.integers(10, dtype=np.uint32)
+        np.testing.assert_array_equal(old.normal(size=5), new.normal(size=5))
+        old.integers(10, dtype=np.uint32)  # half a word is left over, and forgotten
