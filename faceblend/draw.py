@@ -132,7 +132,8 @@ class _OneStream:
     def __call__(self, name: str) -> Generator:
         counter = np.array([0, 0, self.attempt, _lane(name)], np.uint64)
         held = {"counter": counter, "key": self._start["state"]["key"]}
-        self._bits.state = {**self._start, "state": held}
+        state: Any = {**self._start, "state": held}
+        self._bits.state = state
         return self._generator
 
 
