@@ -40,6 +40,7 @@ dev: $(VENV)/.dev ## everything a developer needs, with the pre-commit hook
 
 figures: $(VENV)/.demo ## draw the figures of README and docs again
 	$(BIN)/python docs/figures.py
+	$(BIN)/python docs/performance.py
 
 docs: $(VENV)/.docs ## the site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet # a notice of Material's, not of ours

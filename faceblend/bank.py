@@ -313,6 +313,27 @@ class FaceBank:
             made.save(path)
         return made
 
+    @cached_property
+    def neighbours(self) -> np.ndarray | None:
+        """(faces, top) int32 rows, nearest first, memory-mapped; None where not kept.
+
+        ``faceblend neighbours`` makes it; of several, the one with most neighbours.
+        """
+        path = self._cache("neighbours")
+        kept = sorted(path.parent.glob(f"{path.stem}-top*.npy")) if path is not None else []
+        tables = list[np.ndarray]()
+        for one in kept:
+            with contextlib.suppress(OSError, ValueError, EOFError):
+                table = np.load(one, mmap_mode="r", allow_pickle=False)
+                if table.ndim == 2 and len(table) == len(self) and table.dtype == np.int32:
+                    tables.append(np.asarray(table))
+        return max(tables, key=lambda table: table.shape[1], default=None)
+
+    def neighbours_path(self, top: int) -> Path | None:
+        """Where a table of ``top`` neighbours a face is kept; None where no copies are."""
+        path = self._cache("neighbours")
+        return None if path is None else path.with_name(f"{path.stem}-top{top:04d}.npy")
+
     def _cache(self, what: str) -> Path | None:
         # only a bank's own folder holds copies, never another program's
         if self._reopen[:1] != ("open",):

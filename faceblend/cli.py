@@ -665,6 +665,23 @@ def _measured(result: Any, json: Path | None) -> int:
     return DONE
 
 
+def neighbours(bank: Path, top: int = 5, workers: int | None = None) -> int:
+    """Find every real face's nearest partners once, for recipes with partner.search exact.
+
+    A run that was cut off is continued by the same command.
+
+    Args:
+        bank: folder of the bank
+        top: how many of each
+        workers: processes; every core if not given
+    """
+    from faceblend.neighbours import neighbours as run
+
+    made = run(FaceBank.open(bank), top, workers=_cores(workers))
+    print(f"{made.path} ({made.done} blocks done, {made.kept} kept)")
+    return DONE
+
+
 def decode(bank: Path) -> int:
     """Decode every crop of a bank once and keep the pixels beside it: 301 kB a face.
 
@@ -698,6 +715,7 @@ COMMANDS: dict[str, _Entry] = {
     "split": _Command(function=split, first=("videos",)),
     "extract": _Command(function=extract, first=("source",), note=_MODEL_NOTE),
     "landmarks": _Command(function=landmarks, first=("images",), note=_MODEL_NOTE),
+    "neighbours": _Command(function=neighbours, first=("bank",)),
     "decode": _Command(function=decode, first=("bank",)),
     "generate": _Command(function=generate, first=("bank",)),
     "export": _Command(function=export, first=("bank",)),

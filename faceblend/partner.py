@@ -46,7 +46,10 @@ def nearest(bank: FaceBank, row: int, candidates: Rows, top: int = 1) -> Int[np.
 
 
 def nearest_of_all(bank: FaceBank, row: int, top: int = 1) -> Int[np.ndarray, " found"]:
-    """:func:`nearest` of every real face, by the bank's index; see :mod:`faceblend.search`."""
+    """:func:`nearest` of every real face, looked up or by the bank's index; see ``search``."""
+    kept = bank.neighbours
+    if kept is not None and top <= kept.shape[1] and bank.table["label"][row].as_py() == 0:
+        return np.asarray(kept[row][kept[row] >= 0][:top], np.int64)
     index = bank.index(int(bank.splits[row]))
     if index is None:
         return np.empty(0, np.int64)

@@ -41,6 +41,7 @@ PARAMETERS: dict[Any, str] = {
     faceblend.FaceBank.crop: "row",
     faceblend.FaceBank.decode: "",
     faceblend.FaceBank.index: "split",
+    faceblend.FaceBank.neighbours_path: "top",
     generate.generate: "bank recipe out * count seed=0 workers=1 shard_size=1000 layout='hdf5' "
     "alpha=False executor=None",
     store.verify: "path * bank=None replays=0",
@@ -65,8 +66,8 @@ PARAMETERS: dict[Any, str] = {
 }
 MEMBERS = {
     faceblend.BlendSet: "close finished images labels pixels records xrays",
-    faceblend.FaceBank: "create crop decode decoded from_landmarks_json image in_place index open"
-    " sums to_landmarks_json",
+    faceblend.FaceBank: "create crop decode decoded from_landmarks_json image in_place index"
+    " neighbours neighbours_path open sums to_landmarks_json",
     faceblend.Sample: "digest xray_u8",
 }
 FIELDS = {
