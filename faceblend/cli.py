@@ -501,7 +501,7 @@ def bench_generate(
         recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
         count: samples a round
         rounds: timed rounds, after one that is not counted
-        reference: fakes a round of the straightforward way, in turn with the library's; meant
+        reference: samples a round of the straightforward way, in turn with the library's; meant
             for the recipe algohunt
         mixed: reals and fakes in the recipe's shares, instead of fakes only
         crops: folder that the keys of a landmark file start from; its own if not given
@@ -549,9 +549,9 @@ def bench_search(
 
     Args:
         bank: folder of the bank whose landmarks the made-up ones are like
-        faces: how many are made up, 100 a video
+        faces: faces that are made up, 100 a video
         candidates: faces that a sampled search looks at
-        queries: a round
+        queries: queries a round
         rounds: timed rounds, after one that is not counted
         checked: queries that are compared with measuring every face
         json: file for the figures
@@ -615,7 +615,7 @@ def bench_parallel(
         bank: folder of the bank
         recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
         workers: processes
-        shards: of 100 samples that each process makes a round
+        shards: shards of 100 samples that each process makes a round
         rounds: timed rounds, after one that is not counted
         json: file for the figures
     """
@@ -672,7 +672,7 @@ def neighbours(bank: Path, top: int = 5, workers: int | None = None) -> int:
 
     Args:
         bank: folder of the bank
-        top: how many of each
+        top: neighbours of each face
         workers: processes; every core if not given
     """
     from faceblend.neighbours import neighbours as run
