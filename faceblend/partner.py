@@ -41,7 +41,8 @@ def nearest(bank: FaceBank, row: int, candidates: Rows, top: int = 1) -> Int[np.
         where no candidate is.
     """
     candidates = candidates[eligible(bank, row, candidates)]
-    bound = search.bounds(bank.sums[row], bank.sums[candidates])
+    near = np.ascontiguousarray(bank.sums.take(candidates, axis=0).T)
+    bound = search.bounds(bank.sums[row], near)
     return search.nearest_of(bank.landmarks[row], bank.landmarks, candidates, bound, top)[0]
 
 

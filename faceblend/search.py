@@ -26,6 +26,8 @@ Found = tuple[Int[np.ndarray, " found"], Float32[np.ndarray, " found"]]
 """Rows, nearest first, and their distances."""
 Sums = Float32[np.ndarray, "faces 16"]
 """The x of eight groups' sums, then their y."""
+Columns = Float32[np.ndarray, "16 faces"]
+"""The same, a face a column: arithmetic over many takes an eighth of the time."""
 
 GROUPS = (
     range(0, 5), range(5, 9), range(9, 12), range(12, 17),  # the jaw
@@ -38,7 +40,8 @@ LEAF = 256
 """Faces a leaf at most."""
 
 _BLOCK = 16_384  # faces a block: 18 MB of differences, whatever the bank's size
-_FORMAT = 1
+_FORMAT = 2
+_ONES = np.ones(8, np.float32)
 _FIRST = 4  # leaves that are looked at before there is a best distance
 _MORE = 32  # leaves at a time after that
 
@@ -66,13 +69,12 @@ def sums(landmarks: Float32[np.ndarray, "faces 68 2"]) -> Sums:
     return made
 
 
-def bounds(one: Float32[np.ndarray, " 16"], others: Sums) -> Distances:
+def bounds(one: Float32[np.ndarray, " 16"], others: Columns) -> Distances:
     """At most the distance of one face to each of the others, but for :func:`slack`."""
-    if not len(others):
+    if not others.shape[1]:
         return np.empty(0, np.float32)  # OpenCV gives None
-    apart = others - one
-    lengths = cv2.magnitude(apart[:, :8], apart[:, 8:])
-    return np.asarray(cv2.reduce(lengths, 1, cv2.REDUCE_SUM)).reshape(-1)
+    apart = others - one[:, np.newaxis]
+    return np.asarray(_ONES @ cv2.magnitude(apart[:8], apart[8:]))
 
 
 def slack(largest: float, distance: float) -> float:
@@ -145,11 +147,11 @@ class Index:
     """(faces, 68, 2) float32 of the whole bank; may be memory-mapped"""
     rows: Rows
     """the bank's rows in the order of the leaves"""
-    sums: Sums
+    sums: Columns
     """of those rows"""
     starts: Int[np.ndarray, " ends"]
     """where each leaf starts in ``rows``, and the end of the last"""
-    centres: Float32[np.ndarray, "leaves 16"]
+    centres: Float32[np.ndarray, "16 leaves"]
     radii: Float32[np.ndarray, " leaves"]
     largest: float
     """of all coordinates, without sign"""
@@ -172,13 +174,13 @@ class Index:
             parts = [half for part in parts for half in _halves(numbers, part)]
         order = np.concatenate(parts)
         starts = np.cumsum([0, *map(len, parts)])
-        ordered = numbers[order]
-        centres = np.stack([numbers[part].mean(axis=0, dtype=np.float64) for part in parts])
-        centres = centres.astype(np.float32)
+        ordered = np.ascontiguousarray(numbers[order].T)
+        means = [numbers[part].mean(axis=0, dtype=np.float64) for part in parts]
+        centres = np.stack(means, axis=1).astype(np.float32)
         radii = np.array(
             [
-                bounds(centre, ordered[start:stop]).max()
-                for centre, start, stop in zip(centres, starts, starts[1:], strict=False)
+                bounds(centre, ordered[:, start:stop]).max()
+                for centre, start, stop in zip(centres.T, starts, starts[1:], strict=False)
             ],
             np.float32,
         )
@@ -235,7 +237,7 @@ class Index:
         self, one: Float32[np.ndarray, " 16"], leaves: np.ndarray, reach: float
     ) -> tuple[Rows, Distances]:
         parts = [slice(self.starts[leaf], self.starts[leaf + 1]) for leaf in leaves]
-        bound = bounds(one, np.concatenate([self.sums[part] for part in parts]))
+        bound = bounds(one, np.concatenate([self.sums[:, part] for part in parts], axis=1))
         rows = np.concatenate([self.rows[part] for part in parts])
         near = bound <= reach
         return rows[near], bound[near]

@@ -48,7 +48,7 @@ def test_a_bound_is_never_over_its_distance(seed: int, size: float, near: bool) 
     apart = distances(points[0], points)
     largest = float(np.abs(points).max())
     room = np.array([slack(largest, float(one)) for one in apart])
-    assert (bounds(held[0], held) <= apart + room).all()
+    assert (bounds(held[0], np.ascontiguousarray(held.T)) <= apart + room).all()
 
 
 @FAST

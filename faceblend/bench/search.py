@@ -100,7 +100,8 @@ def bench_search(
         def sampled(row: int) -> None:
             some = rng.integers(faces, size=candidates)
             some = some[videos[some] != videos[row]]
-            bound = search.bounds(sums[row], sums[some])
+            near = np.ascontiguousarray(sums.take(some, axis=0).T)
+            bound = search.bounds(sums[row], near)
             search.nearest_of(landmarks[row], landmarks, some, bound, 1)
 
         def loop(row: int) -> None:
