@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -25,12 +26,13 @@ def draw(path: Path) -> None:
     ratio.bar_label(bars, fmt="%.0f x")
     ratio.set_title("algohunt fakes, times the straightforward way", fontsize=10)
     left = dict.fromkeys(found, 0.0)
-    for step in next(iter(found.values()))["step_ms"]:
+    for number, step in enumerate(next(iter(found.values()))["step_ms"]):
         spent = [one["step_ms"][step] for one in found.values()]
-        steps.barh(list(found), spent, left=list(left.values()), label=step)
+        color = colormaps["tab20"](number)
+        steps.barh(list(found), spent, left=list(left.values()), label=step, color=color)
         left = {name: left[name] + ms for name, ms in zip(left, spent, strict=True)}
     steps.set_title("ms a fake by step, under the profiler", fontsize=10)
-    steps.legend(fontsize=7, ncols=2)
+    steps.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path, dpi=110)
 
 

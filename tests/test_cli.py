@@ -528,7 +528,8 @@ def test_every_option_is_explained_and_shows_its_default() -> None:
 
 def test_every_number_says_what_it_counts_or_between_what_it_lies() -> None:
     unit = re.compile(
-        r"\b(px|pixels|processes|samples|frames|videos|faces|queries|neighbours|share|over|0 to \d+)\b"
+        r"\b(px|pixels|processes|samples|frames|videos|faces|queries|neighbours|share|over"
+        r"|0 to \d+)\b"
     )
     bare = {"--rounds", "--frames"}  # their names say it
     for command in commands(build_parser()):
