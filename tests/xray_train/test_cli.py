@@ -53,6 +53,7 @@ def test_fit_trains_validates_and_writes_its_figures(trained: Path) -> None:
     told = json.loads((trained / "run" / "val.json").read_text())
     assert told["summary"]["frames"] == 6
     assert told["threshold_chosen_here"]
+    assert (trained / "run" / "curves.png").exists()
 
 
 def test_fit_again_continues_and_an_option_goes_before_the_file(
@@ -62,7 +63,8 @@ def test_fit_again_continues_and_an_option_goes_before_the_file(
     assert run(*words) == DONE
     assert "4 steps, done" in capsys.readouterr().out
     assert run(*words, "--fit.rate", 0.5) == BAD_INPUT
-    assert "was trained with rate 0.002, and 0.5 is asked for" in capsys.readouterr().err
+    rate = yaml.safe_load((trained / "config.yaml").read_text())["fit"]["rate"]
+    assert f"was trained with rate {rate}, and 0.5 is asked for" in capsys.readouterr().err
 
 
 def test_test_takes_the_threshold_of_validation(
@@ -73,6 +75,7 @@ def test_test_takes_the_threshold_of_validation(
     ckpt = ("--ckpt", trained / "run" / "last.pt", "--device", "cpu")
     assert run("test", *ckpt, *on, "--out", tmp_path / "test.json") == DONE
     told = json.loads((tmp_path / "test.json").read_text())
+    assert (tmp_path / "test.png").exists()
     assert not told["threshold_chosen_here"]
     assert told["threshold"] == load(trained / "run" / "last.pt").progress["threshold"]
     assert run("validate", *ckpt, *on, "--out", tmp_path / "val.json") == DONE
