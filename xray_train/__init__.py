@@ -4,12 +4,15 @@ schedule     learning rate and fixed parts, functions of the step
 metrics      AUC, AP, EER, intervals, X-ray pixels: numbers in, numbers out
 checkpoint   a run's whole state, written whole, read without running code
 tasks/       one file a system: network, objective
+augment      what training changes at random in a sample
 data         sources, their mix, and which items a step takes
 evaluate     a network on a source
+look         sheets of predictions, curves of runs
 journal      what a run tells while it goes
 loop         the one training loop
 rebuild      the network of a checkpoint
 predict      files and banks -> tables and overlays
 export       ONNX and TorchScript, at parity
+demo         from photographs to a tested detector on two CPU cores
 commands     ``xray-train ...``; cli: its entry
 """
