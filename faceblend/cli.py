@@ -311,12 +311,12 @@ def verify(
     """
     from faceblend.store import verify as run
 
-    if replays < 0:
-        raise BadArgument("--replays", f"is {replays}", "give 0 or more")
+    if crops is not None and bank is None:
+        raise BadArgument("--crops", "is of a bank, and none is given", "give --bank too")
     report = run(
         set,
         bank=None if bank is None else _open_bank(bank, crops),
-        replays=0 if bank is None else replays,
+        replays=replays,
     )
     for problem in report.problems:
         print(f"{problem.where}: {problem.what}", file=sys.stderr)

@@ -17,7 +17,7 @@ import numpy as np
 
 from faceblend import jobs
 from faceblend.bank import FaceBank
-from faceblend.errors import BadShard
+from faceblend.errors import BadArgument, BadShard
 from faceblend.ops.xray import xray
 from faceblend.sample import Sample, replay, versions
 from faceblend.store.folder import FOLDERS, FolderShard, label_of
@@ -87,7 +87,10 @@ def verify(
 
     Raises:
         BadShard: ``path`` is no folder.
+        BadArgument: ``replays`` is under 0.
     """
+    if replays < 0:
+        raise BadArgument("replays", f"is {replays}", "give 0 or more")
     folder = Path(path)
     if not folder.is_dir():
         raise BadShard(folder, "is not a folder", "give the folder of a generated set")
