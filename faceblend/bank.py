@@ -386,7 +386,18 @@ class FaceBank:
         return str(self.table["crop"][row].as_py())
 
     def image(self, row: int) -> Image:
-        """Decode a face's crop.
+        """A face's crop: its kept pixels where :meth:`decode` was called, else its file's.
+
+        Returns:
+            (crop_size, crop_size, 3) uint8 RGB; kept pixels are read-only.
+
+        Raises:
+            BadImage: see :meth:`read_crop`.
+        """
+        return self.read_crop(row) if self.decoded is None else np.asarray(self.decoded[row])
+
+    def read_crop(self, row: int) -> Image:
+        """Decode the file of a face's crop, whatever is kept.
 
         Returns:
             (crop_size, crop_size, 3) uint8 RGB.
@@ -395,8 +406,6 @@ class FaceBank:
             BadImage: the file is missing, damaged or not of the bank's size. A crop that
                 was cut short is never handed out half decoded, even where nobody kept its CRC.
         """
-        if self.decoded is not None:
-            return np.asarray(self.decoded[row])
         crop = self.crop(row)
         path = self.root / crop
         if _leaves(crop):
@@ -465,7 +474,7 @@ class FaceBank:
             with atomic.replacing(path) as temporary:
                 pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
                 for row in range(len(self)):
-                    pixels[row] = self.image(row)
+                    pixels[row] = self.read_crop(row)
                 pixels.flush()
                 del pixels
             self.__dict__.pop("decoded", None)

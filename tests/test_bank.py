@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from faceblend.bank import FORMAT, SCHEMA, FaceBank, FaceRow
+from faceblend.doctor import doctor
 from faceblend.errors import BadBank, BadImage
 from faceblend.recipe import load_recipe
 from faceblend.sample import sample
@@ -706,6 +707,16 @@ def test_decoded_crops_are_the_same_pixels_and_the_same_samples(tmp_path: Path) 
     del again, bank
     path.write_bytes(path.read_bytes()[:5000])
     assert FaceBank.open(tmp_path).decoded is None
+
+
+def test_the_file_of_a_crop_is_read_past_the_kept_pixels(tmp_path: Path) -> None:
+    bank = make_bank(tmp_path)
+    bank.decode()
+    (tmp_path / bank.crop(3)).write_bytes(b"no picture")
+    assert bank.image(3).shape == (CROP, CROP, 3)
+    with pytest.raises(BadImage, match="its bytes have changed"):
+        bank.read_crop(3)
+    assert any(one.item == bank.crop(3) for one in doctor(tmp_path, workers=1).findings)
 
 
 def test_a_bank_without_a_folder_of_its_own_keeps_no_pixels(tmp_path: Path) -> None:

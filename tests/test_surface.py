@@ -39,6 +39,7 @@ PARAMETERS: dict[Any, str] = {
     faceblend.FaceBank.to_landmarks_json: "path",
     faceblend.FaceBank.image: "row",
     faceblend.FaceBank.crop: "row",
+    faceblend.FaceBank.read_crop: "row",
     faceblend.FaceBank.decode: "",
     faceblend.FaceBank.index: "split",
     faceblend.FaceBank.neighbours_path: "top",
@@ -67,7 +68,7 @@ PARAMETERS: dict[Any, str] = {
 MEMBERS = {
     faceblend.BlendSet: "close finished images labels pixels records xrays",
     faceblend.FaceBank: "create crop decode decoded from_landmarks_json image in_place index"
-    " neighbours neighbours_path open sums to_landmarks_json",
+    " neighbours neighbours_path open read_crop sums to_landmarks_json",
     faceblend.Sample: "digest xray_u8",
 }
 FIELDS = {

@@ -1,4 +1,4 @@
-"""From photographs to a detector on two CPU cores: the five commands, run one after the other.
+"""From photographs to a detector on two CPU cores: the commands, run one after the other.
 
 People are split, not pictures. Everyone whom a group photograph or the clip shows is trained
 on; the fifteen people that appear in their own folders alone are held out.

@@ -49,7 +49,7 @@ def _look(part: _Part) -> _Seen:
     findings, rows, looks, digests = [], [], [], []
     for row in range(len(part.bank)):
         try:
-            image = part.bank.image(row)
+            image = part.bank.read_crop(row)
         except BadImage as error:
             lost = isinstance(error.__cause__, FileNotFoundError)
             findings.append(
