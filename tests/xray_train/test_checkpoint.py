@@ -7,21 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from xray_train.checkpoint import BadCheckpoint, Checkpoint, load, read_tensors, save
-
-TOLD = {
-    "class_path": "xray_train.tasks.face_xray.FaceXray",
-    "init_args": {"backbone": "hrnet_w18_small", "pretrained": "hub"},
-}
-
-
-def made(module: torch.nn.Module, **changes: object) -> Checkpoint:
-    values: dict[str, object] = {
-        "step": 7, "task": TOLD, "model": module.state_dict(), "ema": None, "optimizer": {},
-        "scaler": {}, "random": {"cpu": torch.get_rng_state()},
-        "progress": {"threshold": 0.25}, "settings": {"steps": 9},
-    }  # fmt: skip
-    return Checkpoint(**{**values, **changes})  # type: ignore[arg-type]
+from tests.xray_train.tiny import XRAY, made_checkpoint
+from xray_train.checkpoint import BadCheckpoint, load, read_tensors, save
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +18,10 @@ def task() -> torch.nn.Module:
 
 
 def test_a_checkpoint_comes_back_as_it_was(task: torch.nn.Module, tmp_path: Path) -> None:
-    checkpoint = made(task)
+    checkpoint = made_checkpoint(task)
     save(checkpoint, tmp_path / "a.pt")
     back = load(tmp_path / "a.pt")
-    assert (back.step, back.task, back.progress) == (7, TOLD, {"threshold": 0.25})
+    assert (back.step, back.task, back.progress) == (7, XRAY, {"threshold": 0.25})
     assert all(torch.equal(back.model[name], one) for name, one in checkpoint.model.items())
     assert torch.equal(back.random["cpu"], checkpoint.random["cpu"])
 
@@ -63,7 +50,7 @@ def test_a_pickle_that_runs_code_is_refused_and_does_not_run(form: str, tmp_path
 
 
 def test_a_truncated_checkpoint_is_refused(task: torch.nn.Module, tmp_path: Path) -> None:
-    save(made(task), tmp_path / "a.pt")
+    save(made_checkpoint(task), tmp_path / "a.pt")
     data = (tmp_path / "a.pt").read_bytes()
     for size in (0, 100, len(data) // 2, len(data) - 10):
         (tmp_path / "cut.pt").write_bytes(data[:size])

@@ -7,23 +7,10 @@ import torch
 
 pytest.importorskip("timm", reason="timm is not installed: make test-train has it")
 
-from xray_train.checkpoint import BadCheckpoint, Checkpoint, save
+from tests.xray_train.tiny import XRAY, made_checkpoint
+from xray_train.checkpoint import BadCheckpoint, save
 from xray_train.rebuild import rebuild
 from xray_train.tasks.face_xray import FaceXray
-
-TOLD = {
-    "class_path": "xray_train.tasks.face_xray.FaceXray",
-    "init_args": {"backbone": "hrnet_w18_small", "pretrained": "hub"},
-}
-
-
-def made(module: torch.nn.Module, **changes: object) -> Checkpoint:
-    values: dict[str, object] = {
-        "step": 7, "task": TOLD, "model": module.state_dict(), "ema": None, "optimizer": {},
-        "scaler": {}, "random": {"cpu": torch.get_rng_state()},
-        "progress": {"threshold": 0.25}, "settings": {"steps": 9},
-    }  # fmt: skip
-    return Checkpoint(**{**values, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +20,7 @@ def task() -> FaceXray:
 
 
 def test_a_network_is_rebuilt_from_it_without_the_hub(task: FaceXray, tmp_path: Path) -> None:
-    save(made(task), tmp_path / "a.pt")
+    save(made_checkpoint(task), tmp_path / "a.pt")
     trained = rebuild(tmp_path / "a.pt", torch.device("cpu"))
     assert trained.threshold == 0.25
     assert not trained.task.training
@@ -46,23 +33,25 @@ def test_a_network_is_rebuilt_from_it_without_the_hub(task: FaceXray, tmp_path: 
 
 def test_averages_are_what_is_predicted_with(task: FaceXray, tmp_path: Path) -> None:
     average = {name: torch.zeros_like(one) for name, one in task.state_dict().items()}
-    save(made(task, ema=average), tmp_path / "a.pt")
+    save(made_checkpoint(task, ema=average), tmp_path / "a.pt")
     trained = rebuild(tmp_path / "a.pt", torch.device("cpu"))
     assert not trained.task.state_dict()["xray_head.weight"].any()
 
 
 def test_a_checkpoint_of_another_model_is_refused(task: FaceXray, tmp_path: Path) -> None:
-    other = {"class_path": TOLD["class_path"], "init_args": {"backbone": "hrnet_w18"}}
-    save(made(task, task=other), tmp_path / "a.pt")
+    other = {"class_path": XRAY["class_path"], "init_args": {"backbone": "hrnet_w18"}}
+    save(made_checkpoint(task, task=other), tmp_path / "a.pt")
     with pytest.raises(BadCheckpoint, match=r"is of another model: it (lacks|has)"):
         rebuild(tmp_path / "a.pt", torch.device("cpu"))
 
 
 def test_a_checkpoint_names_no_class_of_its_own(task: FaceXray, tmp_path: Path) -> None:
-    save(made(task, task={"class_path": "os.system", "init_args": {}}), tmp_path / "a.pt")
+    save(
+        made_checkpoint(task, task={"class_path": "os.system", "init_args": {}}), tmp_path / "a.pt"
+    )
     with pytest.raises(BadCheckpoint, match=r"'os.system', which is none of ours"):
         rebuild(tmp_path / "a.pt", torch.device("cpu"))
-    wrong = {"class_path": TOLD["class_path"], "init_args": {"layers": 3}}
-    save(made(task, task=wrong), tmp_path / "a.pt")
+    wrong = {"class_path": XRAY["class_path"], "init_args": {"layers": 3}}
+    save(made_checkpoint(task, task=wrong), tmp_path / "a.pt")
     with pytest.raises(BadCheckpoint, match="describes its task wrongly"):
         rebuild(tmp_path / "a.pt", torch.device("cpu"))

@@ -6,11 +6,26 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from xray_train.checkpoint import Checkpoint
 from xray_train.data import Item, Source
 from xray_train.loop import Fit, Run, fit
 from xray_train.tasks import Images, Labels, Prediction, Xrays
 
 TOLD = {"class_path": "tiny.Tiny", "init_args": {}}
+XRAY = {
+    "class_path": "xray_train.tasks.face_xray.FaceXray",
+    "init_args": {"backbone": "hrnet_w18_small", "pretrained": "hub"},
+}
+
+
+def made_checkpoint(module: nn.Module, **changes: object) -> Checkpoint:
+    """A checkpoint of a module, with the values that a test changes."""
+    values: dict[str, object] = {
+        "step": 7, "task": XRAY, "model": module.state_dict(), "ema": None, "optimizer": {},
+        "scaler": {}, "random": {"cpu": torch.get_rng_state()},
+        "progress": {"threshold": 0.25}, "settings": {"steps": 9},
+    }  # fmt: skip
+    return Checkpoint(**{**values, **changes})  # type: ignore[arg-type]
 
 
 class Tiny(nn.Module):
