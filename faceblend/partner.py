@@ -4,6 +4,7 @@ The distance of two faces is the sum over 68 landmarks of the Euclidean distance
 pixels of their crops, as in the Face X-ray reproductions. Ties go to the lower row.
 """
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Int
 
@@ -12,6 +13,8 @@ from faceblend.bank import FaceBank
 from faceblend.errors import BadBank
 
 Rows = Int[np.ndarray, " faces"]
+
+_NOBODY = np.empty((16, 0), np.float32)
 
 
 def eligible(bank: FaceBank, row: int, candidates: Rows) -> Bool[np.ndarray, " faces"]:
@@ -41,7 +44,7 @@ def nearest(bank: FaceBank, row: int, candidates: Rows, top: int = 1) -> Int[np.
         where no candidate is.
     """
     candidates = candidates[eligible(bank, row, candidates)]
-    near = np.ascontiguousarray(bank.sums.take(candidates, axis=0).T)
+    near = cv2.transpose(bank.sums.take(candidates, axis=0)) if len(candidates) else _NOBODY
     bound = search.bounds(bank.sums[row], near)
     return search.nearest_of(bank.landmarks[row], bank.landmarks, candidates, bound, top)[0]
 

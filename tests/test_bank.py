@@ -30,7 +30,8 @@ POINTS = [[float(k), float(k * k % 97)] for k in range(68)]
 @pytest.fixture
 def own(bank: FaceBank, tmp_path: Path) -> FaceBank:
     """A copy of the shared bank, to be damaged."""
-    return FaceBank.open(shutil.copytree(bank.root, tmp_path / "own"))
+    bare = shutil.ignore_patterns("cache")
+    return FaceBank.open(shutil.copytree(bank.root, tmp_path / "own", ignore=bare))
 
 
 def row_of(name: str, **changes: Any) -> FaceRow:

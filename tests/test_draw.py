@@ -442,8 +442,9 @@ def test_a_background_without_an_eligible_candidate_is_told_and_not_lent_to_itse
 def test_a_generator_that_was_set_back_gives_what_a_new_one_gives(
     seed: int, index: int, attempt: int
 ) -> None:
-    again = drawing._OneStream(seed, index)
-    again.attempt = attempt
+    again = drawing._OneStream()
+    again.of(seed, index)
+    again.again(attempt)
     for name in ("label", "mask", "label"):
         new, old = stream(seed, index, name, attempt), again(name)
         assert old.random() == new.random()

@@ -27,7 +27,14 @@ from faceblend.ingest.video import evenly, probe, read_frames
 _FORMAT = 1  # of checkpoints
 _CROPS = {"none": crop_face, "five-point": align_face}
 _ENCODINGS: dict[str, list[int]] = {
-    "png": [cv2.IMWRITE_PNG_COMPRESSION, 1],  # more makes it 6% smaller in twice the time
+    # one filter for all rows: as small as the best of five a row, read in two thirds of the time;
+    # more compression makes it 6% smaller in twice the time
+    "png": [
+        cv2.IMWRITE_PNG_COMPRESSION,
+        1,
+        cv2.IMWRITE_PNG_FILTER,
+        cv2.IMWRITE_PNG_FILTER_UP,
+    ],
     "jpg": [
         cv2.IMWRITE_JPEG_QUALITY,
         95,

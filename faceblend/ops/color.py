@@ -29,13 +29,16 @@ def none(foreground: Image, background: Image, mask: Mask) -> Image:
 
 
 def mean(foreground: Image, background: Image, mask: Mask) -> Image:
-    """Shift each channel so that its mean in the mask is the background's; see :func:`none`.
+    """Shift each channel by whole levels, so that its mean in the mask is the background's.
+
+    See :func:`none`.
 
     The colour step of the Face X-ray paper (Li et al., CVPR 2020) and of AlgoHunt.
     """
-    own, _ = _moments(foreground, mask)
-    other, _ = _moments(background, mask)
-    return _through_table(foreground, np.ones(3), other - own)
+    inside = mask.view(np.uint8)
+    apart = np.subtract(_totals(background, inside), _totals(foreground, inside))
+    levels = np.rint(apart / cv2.countNonZero(inside))
+    return np.asarray(cv2.add(foreground, (*levels.tolist(), 0.0)))
 
 
 def mean_std(foreground: Image, background: Image, mask: Mask) -> Image:
@@ -65,6 +68,11 @@ def _to_lab(image: Image) -> Float32[np.ndarray, "height width 3"]:
     return np.asarray(
         cv2.cvtColor(image.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_RGB2LAB)
     )
+
+
+def _totals(image: Image, inside: np.ndarray) -> tuple[float, ...]:
+    # a copy that is zero outside and its sum: a quarter of the time of a mean under a mask
+    return cv2.sumElems(cv2.copyTo(image, inside))[:3]
 
 
 def _moments(

@@ -4,6 +4,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from faceblend.face import Image
 from faceblend.ops.geometry import resize_plane
@@ -48,4 +49,26 @@ def jpeg(image: Image, quality: int) -> Image:
     done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise RuntimeError(f"OpenCV could not encode a picture of shape {image.shape} as JPEG")
-    return np.asarray(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
+
+
+def jpeg_window(
+    image: Image, quality: int, rows: slice, columns: slice
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """The window that ``jpeg(image, quality)[rows, columns]`` is, coding no more than it takes.
+
+    JPEG with 4:2:0 chroma codes squares of 16 px by themselves, and decoding looks one chroma
+    pixel, two pixels, beyond a square.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        quality: libjpeg's, 1 to 100.
+        rows, columns: inside the picture.
+
+    Returns:
+        (rows, columns, 3) uint8 RGB.
+    """
+    top, left = (max(one.start - 2, 0) // 16 * 16 for one in (rows, columns))
+    bottom, right = (-(-(one.stop + 2) // 16) * 16 for one in (rows, columns))
+    coded = jpeg(image[top:bottom, left:right], quality)
+    return coded[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]

@@ -5,6 +5,7 @@ image of ``x`` is ``W - 1 - x``, and resizing maps ``x`` to ``(x + 0.5) * new / 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -116,7 +117,7 @@ def resize_plane(
         plane = low_pass(plane, old / size)
     resized = np.asarray(cv2.resize(plane, (size, size), interpolation=cv2.INTER_LINEAR))
     if resized.dtype == np.float32:
-        np.minimum(resized, 1, out=resized)  # weights that sum to 1 do so but for rounding
+        cv2.min(resized, 1.0, resized)  # weights that sum to 1 do so but for rounding
     return resized
 
 
@@ -125,9 +126,30 @@ def low_pass(
 ) -> UInt8[np.ndarray, "..."] | Float32[np.ndarray, "..."]:
     """Remove what a picture shrunk ``factor`` times cannot show: sigma (factor - 1) / 2 px.
 
-    The width is the one that scikit-image's ``resize`` takes by default.
+    The width is the one that scikit-image's ``resize`` takes by default. Weights are multiples
+    of 1/256 that sum to 1: bytes are then filtered in integers, in half the time.
     """
-    sigma = (factor - 1) / 2
-    if sigma < 0.1:  # its neighbours would weigh less than 1e-20
+    weights = _gaussian((factor - 1) / 2)
+    if len(weights) == 1:
         return plane
-    return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101))
+    return np.asarray(
+        cv2.sepFilter2D(plane, -1, weights, weights, borderType=cv2.BORDER_REFLECT_101)
+    )
+
+
+def reach(factor: float) -> int:
+    """How many pixels to each side :func:`low_pass` looks."""
+    return len(_gaussian((factor - 1) / 2)) // 2
+
+
+@lru_cache(maxsize=1024)
+def _gaussian(sigma: float) -> Float32[np.ndarray, " taps"]:
+    if sigma <= 0:
+        return np.ones(1, np.float32)
+    side = int(np.ceil(3 * sigma))
+    weights = np.exp(-(np.arange(-side, side + 1) ** 2) / (2 * sigma**2))
+    parts = np.rint(256 * weights / weights.sum())
+    parts[side] += 256 - parts.sum()
+    taps: Float32[np.ndarray, " taps"] = (parts[parts > 0] / 256).astype(np.float32)
+    taps.flags.writeable = False  # every caller gets the same
+    return taps

@@ -88,14 +88,12 @@ def bounding_box(mask: Shaped[np.ndarray, "height width"], margin: int = 0) -> t
     Returns:
         Slices that stay inside the picture; both empty where the mask is.
     """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
+    set_ = mask.view(np.uint8) if mask.dtype == np.bool_ else cv2.compare(mask, 0, cv2.CMP_NE)
+    left, top, width, height = cv2.boundingRect(set_)
+    if not width:
         return slice(0, 0), slice(0, 0)
-    height, width = mask.shape
-    return (
-        slice(max(int(rows[0]) - margin, 0), min(int(rows[-1]) + 1 + margin, height)),
-        slice(max(int(columns[0]) - margin, 0), min(int(columns[-1]) + 1 + margin, width)),
-    )
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    return _wider(rows, columns, margin, mask.shape) if margin else (rows, columns)
 
 
 def feather(mask: Mask, share: float, *, of_hull: bool = False) -> Alpha:
@@ -121,17 +119,14 @@ def feather(mask: Mask, share: float, *, of_hull: bool = False) -> Alpha:
         return alpha
     width = max(share * max(rows.stop - rows.start, columns.stop - columns.start), 1.0)
     stairs = max(int(width / 4) | 1, 3)
-    box = bounding_box(mask, margin=stairs + 1)
+    box = _wider(rows, columns, stairs + 1, mask.shape)
     inside = mask[box].view(np.uint8)
-    region = _convex(inside) if of_hull else inside
-    # the 5x5 chamfer distance is four times as fast as the exact one and 2% off at most
-    within = cv2.distanceTransform(region, cv2.DIST_L2, cv2.DIST_MASK_5)
-    beyond = cv2.distanceTransform(1 - region, cv2.DIST_L2, cv2.DIST_MASK_5)
-    # a pixel's centre lies half a pixel from the edge
-    distance = within - beyond + (np.float32(0.5) - region)
+    distance = _to_hull(inside, stairs // 2 + 1) if of_hull else _to_edge(inside)
     distance = cv2.blur(distance, (stairs, stairs), borderType=cv2.BORDER_REPLICATE)
-    ramp = np.clip(distance * np.float32(1 / width), 0, 1)
-    alpha[box] = ramp * inside if of_hull else ramp
+    distance *= np.float32(1 / width)
+    ramp = np.clip(distance, 0, 1, out=alpha[box])
+    if of_hull:
+        ramp *= inside
     return alpha
 
 
@@ -154,6 +149,15 @@ def blur(mask: Mask, sigma: float) -> Alpha:
     return alpha
 
 
+def _wider(
+    rows: slice, columns: slice, margin: int, shape: tuple[int, ...]
+) -> tuple[slice, slice]:
+    return (
+        slice(max(rows.start - margin, 0), min(rows.stop + margin, shape[0])),
+        slice(max(columns.start - margin, 0), min(columns.stop + margin, shape[1])),
+    )
+
+
 def _fill(parts: Sequence[Points], size: int) -> Mask:
     canvas = np.zeros((size, size), np.uint8)
     for part in parts:
@@ -162,13 +166,25 @@ def _fill(parts: Sequence[Points], size: int) -> Mask:
     return canvas.view(np.bool_)
 
 
-def _convex(mask: np.ndarray) -> np.ndarray:
+def _to_edge(region: np.ndarray) -> np.ndarray:
+    # the 5x5 chamfer distance is four times as fast as the exact one and 2% off at most
+    within = cv2.distanceTransform(region, cv2.DIST_L2, cv2.DIST_MASK_5)
+    beyond = cv2.distanceTransform(1 - region, cv2.DIST_L2, cv2.DIST_MASK_5)
+    # a pixel's centre lies half a pixel from the edge
+    return np.asarray(within - beyond + (np.float32(0.5) - region))
+
+
+def _to_hull(mask: np.ndarray, beyond: int) -> np.ndarray:
     # the hull of its outlines is that of all its pixels, and they are a hundredth as many
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     points = cv2.convexHull(np.concatenate(outlines))
-    filled = np.zeros_like(mask)
-    cv2.fillConvexPoly(filled, points, 1)
-    return filled
+    # a hull that is wider by ``beyond``: its distances, less that, are those of both sides
+    wide = np.zeros_like(mask)
+    cv2.fillConvexPoly(wide, points, 1)
+    cv2.polylines(wide, [points], True, 1, thickness=2 * beyond)
+    distance = cv2.distanceTransform(wide, cv2.DIST_L2, cv2.DIST_MASK_5)
+    distance -= np.float32(beyond + 0.5)
+    return np.asarray(distance)
 
 
 def _morph(operation: Callable[..., Any], mask: Mask, width: int) -> Mask:

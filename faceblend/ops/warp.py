@@ -1,5 +1,6 @@
 """Where the foreground goes, and how a mask is bent: every displacement of the blend."""
 
+import math
 from functools import lru_cache
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, UInt8
 
 from faceblend.face import Image, Landmarks, Mask
-from faceblend.ops.geometry import low_pass
+from faceblend.ops.geometry import low_pass, reach
 
 Matrix = Float64[np.ndarray, "2 3"]
 """Takes ``(x, y, 1)`` of the one picture to ``(x, y)`` of the other."""
@@ -87,11 +88,15 @@ def place(
         (rows, columns, 3) uint8 RGB.
     """
     rows, columns = box
-    moved = matrix - np.array([[0, 0, columns.start], [0, 0, rows.start]])
-    shrink = 1 / float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    (a, b, _), (c, d, _) = matrix.tolist()
+    shrink = 1 / math.sqrt(abs(a * d - b * c))
+    # only the part that the box shows is low-passed
+    top, left, part = _shown(image, matrix, box, reach(shrink) + 2)
+    moved = matrix.copy()
+    moved[:, 2] += matrix[:, :2] @ (left, top) - (columns.start, rows.start)
     return np.asarray(
         cv2.warpAffine(
-            low_pass(image, shrink) if shrink > 1 else image,
+            low_pass(part, shrink),
             moved,
             (columns.stop - columns.start, rows.stop - rows.start),
             flags=cv2.INTER_LINEAR,
@@ -114,20 +119,27 @@ def piecewise(offsets: Float32[np.ndarray, "rows columns 2"], size: int) -> Fiel
     Returns:
         (2, size, size) float32: the x and the y that each output pixel is read from.
     """
-    rows, columns = offsets.shape[:2]
-    across, along_u, in_column = _axis(columns, size)
-    down, along_v, in_row = _axis(rows, size)
-    grid = np.meshgrid(np.linspace(0, size - 1, columns), np.linspace(0, size - 1, rows))
-    points = (np.stack(grid) + np.moveaxis(offsets, -1, 0) * size).astype(np.float32)
-    # in a cell with corners P, the linear triangles are the bilinear patch plus
-    # (P00 + P11 - P01 - P10) * (min(u, v) - u * v): small matrix products, no gathering
-    twist = points[:, :-1, :-1] + points[:, 1:, 1:] - points[:, :-1, 1:] - points[:, 1:, :-1]
-    fold = np.minimum.outer(along_v, along_u)
-    fold -= np.outer(along_v, along_u)
-    field = in_row @ twist @ in_column.T
-    field *= fold
-    field += down @ points @ across.T
-    return np.asarray(field)
+    rows, columns = offsets.shape[0] - 1, offsets.shape[1] - 1
+    u, across = _axis(columns, size)
+    v, down = _axis(rows, size)
+    points = _grid(rows, columns) * np.float32(size - 1) + offsets.transpose(2, 0, 1) * size
+    # in a cell with corners P, both triangles are P00 + u (P01 - P00) + v (P10 - P00)
+    # + min(u, v) (P00 + P11 - P01 - P10): small matrix products, no gathering
+    corners = points[:, :-1, :-1]
+    plane = np.zeros((2, 2 * rows, 2 * columns), np.float32)
+    plane[:, :rows, :columns] = corners
+    plane[:, :rows, columns:] = points[:, :-1, 1:] - corners
+    plane[:, rows:, :columns] = points[:, 1:, :-1] - corners
+    twist = points[:, 1:, 1:] - points[:, :-1, 1:] - plane[:, rows:, :columns]
+    fold = np.minimum.outer(v, u)
+    field = np.empty((2, size, size), np.float32)
+    for one in range(2):
+        # numpy's own product takes four times as long where one cell is as wide as the picture
+        strips = down[:, :rows] @ twist[one]
+        cv2.gemm(strips, across[:, :columns], 1, None, 0, field[one], cv2.GEMM_2_T)
+        field[one] *= fold
+        field[one] += down @ plane[one] @ across.T
+    return field
 
 
 def bend(mask: Mask, field: Field) -> Mask:
@@ -139,23 +151,52 @@ def bend(mask: Mask, field: Field) -> Mask:
         mask: (H, W) bool.
         field: (2, H, W) float32, see :func:`piecewise`.
     """
-    level = mask.view(np.uint8) * np.uint8(255)
-    moved = cv2.remap(level, field[0], field[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    return np.asarray(moved) >= 128
+    # interpolated between 0 and 1 and rounded: cut at one half
+    moved = cv2.remap(
+        mask.view(np.uint8), field[0], field[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+    )
+    return np.asarray(moved).view(np.bool_)
 
 
-@lru_cache(maxsize=256)  # a recipe draws some sizes and few grids, again and again
-def _axis(points: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    # per pixel: the weights of the control points, the way along its cell, the cell it is in
-    along = np.linspace(0, points - 1, size, dtype=np.float32)
-    cell = np.minimum(along.astype(np.intp), points - 2)
-    part = along - cell.astype(np.float32)
+def _shown(
+    image: Image, matrix: Matrix, box: tuple[slice, slice], margin: int
+) -> tuple[int, int, UInt8[np.ndarray, "part_rows part_columns 3"]]:
+    # the part of a picture that a box of the target is read from, mirrored borders included
+    rows, columns = box
+    (a, b, e), (c, d, f) = matrix.tolist()
+    area = a * d - b * c
+    ends = [(x - e, y - f) for x in (columns.start, columns.stop) for y in (rows.start, rows.stop)]
+    left, right = _span([(d * x - b * y) / area for x, y in ends], margin, image.shape[1])
+    top, bottom = _span([(a * y - c * x) / area for x, y in ends], margin, image.shape[0])
+    return top, left, image[top:bottom, left:right]
+
+
+def _span(read: list[float], margin: int, side: int) -> tuple[int, int]:
+    start, stop = math.floor(min(read)) - margin, math.ceil(max(read)) + margin
+    # beyond a border is read what lies as far inside of it
+    first, last = min(start, 2 * side - stop), max(stop, -start)
+    return min(max(first, 0), side - 1), max(min(last, side), 1)
+
+
+@lru_cache(maxsize=64)
+def _grid(rows: int, columns: int) -> Float32[np.ndarray, "2 points_down points_across"]:
+    # x and y of the control points, as shares of the way to the last pixel
+    grid = np.meshgrid(np.linspace(0, 1, columns + 1), np.linspace(0, 1, rows + 1))
+    made = np.stack(grid).astype(np.float32)
+    made.flags.writeable = False  # every caller gets the same
+    return made
+
+
+@lru_cache(maxsize=1024)  # a recipe draws some sizes and few grids, again and again
+def _axis(cells: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    # per pixel: the way along its cell; the cell that it is in, and the way times that
+    along = np.linspace(0, cells, size)
+    cell = np.minimum(along.astype(np.intp), cells - 1)
+    way = (along - cell).astype(np.float32)
     pixel = np.arange(size)
-    weights = np.zeros((size, points), np.float32)
-    weights[pixel, cell] = 1 - part
-    weights[pixel, cell + 1] = part
-    member = np.zeros((size, points - 1), np.float32)
-    member[pixel, cell] = 1
-    for one in (weights, part, member):
+    held = np.zeros((size, 2 * cells), np.float32)
+    held[pixel, cell] = 1
+    held[pixel, cells + cell] = way
+    for one in (way, held):
         one.flags.writeable = False  # every caller gets the same
-    return weights, part, member
+    return way, held

@@ -53,3 +53,17 @@ def test_resampling_neither_shifts_nor_darkens(down: str, size: int) -> None:
 
 def test_resampling_to_the_same_size_changes_nothing(faces: list[Face]) -> None:
     np.testing.assert_array_equal(degrade.resample(faces[0].image, 317, "nearest"), faces[0].image)
+
+
+@pytest.mark.parametrize(
+    ("top", "left", "size"),
+    [(60, 30, 256), (0, 0, 317), (61, 61, 256), (14, 15, 33), (48, 16, 16)],
+)
+@pytest.mark.parametrize("quality", [60, 95])
+def test_a_window_is_coded_as_if_the_whole_picture_were(
+    top: int, left: int, size: int, quality: int, faces: list[Face]
+) -> None:
+    image = faces[0].image
+    rows, columns = slice(top, top + size), slice(left, left + size)
+    part = degrade.jpeg_window(image, quality, rows, columns)
+    np.testing.assert_array_equal(part, degrade.jpeg(image, quality)[rows, columns])

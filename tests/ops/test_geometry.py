@@ -102,3 +102,17 @@ def test_a_mirrored_face_keeps_each_landmark_on_its_side(faces: list[Face]) -> N
     # the outline still runs from the viewer's left ear to the right one
     assert (np.diff(flipped.landmarks[:17:4, 0]) > 0).all()
     assert flipped.alpha is None
+
+
+@pytest.mark.parametrize("factor", [1.05, 1.5, 2.4, 4.9])
+def test_a_low_pass_is_a_gaussian_that_neither_darkens_nor_brightens(
+    factor: float, faces: list[Face]
+) -> None:
+    sigma = (factor - 1) / 2
+    image = faces[0].image
+    exact = np.asarray(cv2.GaussianBlur(image.astype(np.float32), (31, 31), sigma))
+    filtered = geometry.low_pass(image, factor).astype(np.float32)
+    assert np.abs(filtered - exact).max() <= 2.5
+    assert abs((filtered - exact).mean()) < 0.02
+    flat = np.full((40, 40, 3), 201, np.uint8)
+    np.testing.assert_array_equal(geometry.low_pass(flat, factor), flat)

@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 from skimage.draw import polygon2mask
+from skimage.morphology import convex_hull_image
 
 from faceblend.face import Face
 from faceblend.ops import NAMED, mask
@@ -134,3 +135,14 @@ def test_a_bounding_box_holds_every_pixel_and_the_margin_inside_the_picture() ->
     assert mask.bounding_box(disc(), margin=2) == (slice(13, 88), slice(13, 88))
     assert mask.bounding_box(disc(), margin=99) == (slice(0, 101), slice(0, 101))
     assert mask.bounding_box(np.zeros((5, 5), bool)) == (slice(0, 0), slice(0, 0))
+
+
+@pytest.mark.parametrize("name", sorted(NAMED["mask"]))
+def test_the_feather_of_a_hull_is_the_distance_to_the_filled_hull(
+    name: str, faces: list[Face]
+) -> None:
+    region = NAMED["mask"][name](faces[0].landmarks, 317)
+    alpha = mask.feather(region, 0.2, of_hull=True)
+    of_filled = mask.feather(convex_hull_image(region), 0.2)
+    np.testing.assert_allclose(alpha, of_filled * region, atol=0.02)  # half a pixel
+    assert abs((alpha - of_filled)[region].mean()) < 0.003

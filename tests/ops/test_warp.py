@@ -1,11 +1,13 @@
 """Alignment against scikit-image, bending against triangles solved one by one."""
 
+import cv2
 import numpy as np
 import pytest
 from skimage.transform import estimate_transform
 
 from faceblend.face import Face
 from faceblend.ops import warp
+from faceblend.ops.geometry import low_pass
 
 
 def test_similarity_agrees_with_scikit_image(faces: list[Face]) -> None:
@@ -113,3 +115,27 @@ def test_beyond_the_picture_a_bent_mask_is_empty() -> None:
     moved = warp.bend(full, warp.piecewise(offsets, 50))
     assert moved[:20].all()
     assert not moved[30:].any()
+
+
+@pytest.mark.parametrize("scale", [0.4, 0.8, 1.0, 1.7])
+@pytest.mark.parametrize("shift", [(0, 0), (-90, 40), (150, 130), (400, -300)])
+def test_placing_a_part_is_cutting_it_from_the_whole(
+    scale: float, shift: tuple[int, int], faces: list[Face]
+) -> None:
+    image = faces[0].image
+    turn = np.deg2rad(9)
+    matrix = np.array(
+        [
+            [scale * np.cos(turn), -scale * np.sin(turn), shift[0]],
+            [scale * np.sin(turn), scale * np.cos(turn), shift[1]],
+        ]
+    )
+    smooth = low_pass(image, 1 / scale) if scale < 1 else image
+    whole = cv2.warpAffine(
+        smooth, matrix, (200, 200), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
+    box = (slice(20, 150), slice(35, 180))
+    apart = np.abs(warp.place(image, matrix, box).astype(int) - whole[box])
+    # the two round positions to 1/32 px in different places
+    assert apart.mean() < 0.3
+    assert np.quantile(apart, 0.999) <= 8
