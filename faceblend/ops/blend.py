@@ -20,5 +20,8 @@ def alpha(foreground: Image, background: Image, alpha: Alpha) -> Image:
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    # blendLinear divides by the weights' sum plus 1e-5: 0.003 levels at most
-    return np.asarray(cv2.blendLinear(foreground, background, alpha, 1 - alpha))
+    # B + alpha * (F - B), in place; in floats, which OpenCV does in half the time of bytes
+    below = background.astype(np.float32)
+    mixed = cv2.subtract(foreground.astype(np.float32), below)
+    cv2.multiply(mixed, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), mixed)
+    return np.asarray(cv2.convertScaleAbs(cv2.add(mixed, below, mixed)))

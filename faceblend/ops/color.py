@@ -47,7 +47,7 @@ def mean_std(foreground: Image, background: Image, mask: Mask) -> Image:
     A channel without contrast is shifted only.
     """
     gain, offset = _match(*_moments(foreground, mask), *_moments(background, mask))
-    return _through_table(foreground, gain, offset)
+    return _channelwise(foreground, gain, offset)
 
 
 def lab(foreground: Image, background: Image, mask: Mask) -> Image:
@@ -58,10 +58,9 @@ def lab(foreground: Image, background: Image, mask: Mask) -> Image:
     """
     source = _to_lab(foreground)
     gain, offset = _match(*_moments(source, mask), *_moments(_to_lab(background), mask))
-    moved = source * gain.astype(np.float32) + offset.astype(np.float32)
-    rgb = cv2.cvtColor(moved, cv2.COLOR_LAB2RGB)
-    # rint, not astype: truncation darkens every fake by half a level, a trace to learn
-    return np.asarray(np.rint(np.clip(rgb, 0, 1) * np.float32(255)).astype(np.uint8))
+    rgb = cv2.cvtColor(_channelwise(source, gain, offset), cv2.COLOR_LAB2RGB)
+    # rounds: truncation would darken every fake by half a level, a trace to learn
+    return np.asarray(cv2.convertScaleAbs(cv2.max(rgb, 0.0, rgb), alpha=255))
 
 
 def _to_lab(image: Image) -> Float32[np.ndarray, "height width 3"]:
@@ -90,7 +89,6 @@ def _match(
     return gain, other_mean - gain * own_mean
 
 
-def _through_table(image: Image, gain: np.ndarray, offset: np.ndarray) -> Image:
-    levels = np.arange(256)[:, None] * gain + offset
-    table = np.rint(np.clip(levels, 0, 255)).astype(np.uint8)
-    return np.asarray(cv2.LUT(image, table[None]))
+def _channelwise(image: np.ndarray, gain: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    # bytes are rounded and stay within 0 to 255
+    return np.asarray(cv2.transform(image, np.column_stack([np.diag(gain), offset])))

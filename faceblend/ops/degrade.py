@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from faceblend.face import Image
-from faceblend.ops.geometry import resize_plane
+from faceblend.ops.geometry import bilinear, resize_plane
 
 
 def resample(image: Image, size: int, down: Literal["nearest", "bilinear"]) -> Image:
@@ -31,7 +31,7 @@ def resample(image: Image, size: int, down: Literal["nearest", "bilinear"]) -> I
         small = cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
     else:
         small = resize_plane(image, size)
-    return np.asarray(cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR))
+    return bilinear(small, side)
 
 
 def jpeg(image: Image, quality: int) -> Image:
