@@ -1,5 +1,6 @@
 """Layouts of a shard: what each takes to write, to read at random, and on disk."""
 
+import importlib.util
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -50,6 +51,8 @@ class StoreBench:
     layouts: dict[str, Layout]
     rendered_per_second: float
     """samples rendered and written by the library on one core, once"""
+    plugins: bool
+    """hdf5plugin was there, so zstd and blosc2 were timed, too"""
     machine: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,12 +100,31 @@ def bench_store(
                 "gzip-4": (partial(_write, _GZIP_4, _GZIP_4), _read),
                 "PNG-1 in HDF5": (_write_png, _read_png),
             }
+            plugins = _plugins()
+            ways |= {name: (partial(_write, by, by), _read) for name, by in plugins.items()}
             layouts = _layouts(ways, root, samples, order, rounds)
     return StoreBench(
         layouts=layouts,
         rendered_per_second=count / spent,
+        plugins=bool(plugins),
         machine=machine(recipe=recipe.name, h5py=h5py.__version__),
     )
+
+
+def _plugins() -> dict[str, dict[str, Any]]:
+    # importing it adds filters to HDF5 for the whole process, so only here
+    if importlib.util.find_spec("hdf5plugin") is None:
+        return {}
+    import hdf5plugin
+
+    blosc = partial(hdf5plugin.Blosc2, filters=hdf5plugin.Blosc2.SHUFFLE)
+    return {
+        "zstd-1": dict(hdf5plugin.Zstd(clevel=1)),
+        "zstd-3": dict(hdf5plugin.Zstd(clevel=3)),
+        "blosc2 zstd-1": dict(blosc(cname="zstd", clevel=1)),
+        "blosc2 zstd-5": dict(blosc(cname="zstd", clevel=5)),
+        "blosc2 lz4-5": dict(blosc(cname="lz4", clevel=5)),
+    }
 
 
 def _layouts(
@@ -158,7 +180,8 @@ def _write_png(path: Path, samples: Sequence[Sample]) -> None:
         kind = h5py.vlen_dtype(np.uint8)
         images = file.create_dataset("image", len(samples), kind)
         xrays = file.create_dataset("xray", len(samples), kind)
-        fast = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+        up = cv2.IMWRITE_PNG_FILTER_UP
+        fast = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, up]
         for number, one in enumerate(samples):
             images[number] = cv2.imencode(".png", one.image, fast)[1].ravel()
             xrays[number] = cv2.imencode(".png", one.xray_u8, fast)[1].ravel()
