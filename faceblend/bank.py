@@ -304,14 +304,15 @@ class FaceBank:
         path = self._cache(f"index{split}")
         if path is None:
             return search.Index.build(self.landmarks, rows)
-        path = path.with_suffix(".npz")
         there = search.Index.load(path, self.landmarks)
-        if there is not None and len(there.rows) == len(rows):
+        if there is not None and there.count == len(rows):
             return there
         made = search.Index.build(self.landmarks, rows)
-        with contextlib.suppress(OSError):  # a read-only bank
+        try:
             made.save(path)
-        return made
+        except OSError:
+            return made  # a read-only bank is served from memory
+        return search.Index.load(path, self.landmarks) or made
 
     @cached_property
     def neighbours(self) -> np.ndarray | None:

@@ -8,10 +8,10 @@ on: leaves of faces with a centre and a radius.
 """
 
 import os
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -28,6 +28,8 @@ Sums = Float32[np.ndarray, "faces 16"]
 """The x of eight groups' sums, then their y."""
 Columns = Float32[np.ndarray, "16 faces"]
 """The same, a face a column: arithmetic over many takes an eighth of the time."""
+Blocks = Float32[np.ndarray, "leaves numbers"]
+"""The same for leaves of one size: of each leaf, one sum of all its faces after the other."""
 
 GROUPS = (
     range(0, 5), range(5, 9), range(9, 12), range(12, 17),  # the jaw
@@ -36,14 +38,19 @@ GROUPS = (
 )  # fmt: skip
 """Every landmark is in one of them."""
 
-LEAF = 256
+LEAF = 24
 """Faces a leaf at most."""
 
 _BLOCK = 16_384  # faces a block: 18 MB of differences, whatever the bank's size
-_FORMAT = 2
+_BATCH = 65_536  # faces whose sums are copied at a time: 4 MB
+_FORMAT = 3
+_ALIGNED = 64  # bytes; as numpy aligns an array in a file of its own
 _ONES = np.ones(8, np.float32)
-_FIRST = 4  # leaves that are looked at before there is a best distance
-_MORE = 32  # leaves at a time after that
+_ROUNDED = 4e-6  # relative; four times what adding eight lengths in float32 may be off by
+_BUDS = 16  # leaves a twig
+_FIRST = 4  # twigs that are looked at before there is a best distance
+_SOME = 128  # leaves that are looked at after that, so that it is a good one
+_MORE = 4096  # leaves at a time for the rest
 
 
 def distances(
@@ -148,19 +155,25 @@ def nearest_of(
 class Index:
     """Faces in leaves of neighbours, so that the nearest of all are found exactly.
 
-    Takes 64 bytes a face beside the landmarks; a query looks at some leaves of many.
+    Leaves of one size, a few to a twig, each with a centre and a radius: a query looks at some
+    leaves of some twigs. Takes 80 bytes a face beside the landmarks.
     """
 
     landmarks: np.ndarray
     """(faces, 68, 2) float32 of the whole bank; may be memory-mapped"""
-    rows: Rows
-    """the bank's rows in the order of the leaves"""
-    sums: Columns
-    """of those rows"""
-    starts: Int[np.ndarray, " ends"]
-    """where each leaf starts in ``rows``, and the end of the last"""
-    centres: Float32[np.ndarray, "16 leaves"]
-    radii: Float32[np.ndarray, " leaves"]
+    rows: Int[np.ndarray, "leaves width"]
+    """the bank's rows; some are in two leaves, so that all are of one size"""
+    sums: Blocks
+    """of those rows, so laid out that one copy takes a leaf"""
+    centres: Float32[np.ndarray, "twigs lengths"]
+    """of the leaves of each twig, laid out as ``sums``"""
+    radii: Float32[np.ndarray, "twigs buds"]
+    """of those leaves"""
+    twig_centres: Float32[np.ndarray, "1 all"]
+    """laid out as ``sums``"""
+    twig_radii: Float32[np.ndarray, "1 twigs"]
+    count: int
+    """of different rows"""
     largest: float
     """of all coordinates, without sign"""
 
@@ -176,29 +189,32 @@ class Index:
         if not len(rows):
             raise ValueError("an index needs a row")
         numbers = _gathered(landmarks, rows)
-        parts = [np.arange(len(rows))]
+        leaves = 1
+        while leaves * LEAF < len(rows):
+            leaves *= 2
+        width = -(-len(rows) // leaves)
+        order = np.arange(leaves * width) % len(rows)
         # halves of halves, along the direction in which each part is longest
-        while max(map(len, parts)) > LEAF:
-            parts = [half for part in parts for half in _halves(numbers, part)]
-        order = np.concatenate(parts)
-        starts = np.cumsum([0, *map(len, parts)])
-        ordered = np.ascontiguousarray(numbers[order].T)
-        means = [numbers[part].mean(axis=0, dtype=np.float64) for part in parts]
-        centres = np.stack(means, axis=1).astype(np.float32)
-        radii = np.array(
-            [
-                bounds(centre, ordered[:, start:stop]).max()
-                for centre, start, stop in zip(centres.T, starts, starts[1:], strict=False)
-            ],
-            np.float32,
-        )
+        parts = 1
+        while parts < leaves:
+            _halve(numbers, order.reshape(parts, -1))
+            parts *= 2
+        twigs = max(leaves // _BUDS, 1)
+        held = _laid_out(numbers, order.reshape(leaves, width))
+        means = held.reshape(leaves, 16, width).mean(axis=2, dtype=np.float64)
+        centres = means.astype(np.float32)
+        thick = means.reshape(twigs, -1, 16).mean(axis=1).astype(np.float32)
+        around = np.repeat(thick, leaves // twigs, axis=0)
+        every = np.arange(leaves).reshape(twigs, -1)
         return cls(
             landmarks=landmarks,
-            rows=rows[order],
-            sums=ordered,
-            starts=starts,
-            centres=centres,
-            radii=radii,
+            rows=rows[order].reshape(leaves, width),
+            sums=held,
+            centres=_laid_out(centres, every),
+            radii=_radii(held, centres).reshape(twigs, -1),
+            twig_centres=_laid_out(thick, np.arange(twigs)[np.newaxis]),
+            twig_radii=_radii(held, around).reshape(twigs, -1).max(axis=1)[np.newaxis],
+            count=len(rows),
             largest=_largest(landmarks, rows),
         )
 
@@ -217,74 +233,196 @@ class Index:
             fewer where fewer are eligible.
         """
         one = sums(query[np.newaxis])[0]
-        largest = max(self.largest, float(np.abs(query).max()))
-        least = bounds(one, self.centres) - self.radii
+        best = _Best(top=top, largest=max(self.largest, float(np.abs(query).max())))
+        least = _least(one, self.twig_centres, self.twig_radii)[0]
         order = np.argsort(least)
-        found, apart = np.empty(0, np.int64), np.empty(0, np.float32)
-        reach, done, count = np.inf, 0, _FIRST
-        while done < len(order):
-            leaves = order[done : done + count]
-            leaves = leaves[least[leaves] <= reach]
-            if not len(leaves):
-                break  # those after it are further away
+        # whole twigs, until there is a distance to stay under
+        done, count = 0, _FIRST
+        while done < len(order) and best.reach == np.inf:
+            twigs, done = order[done : done + count], done + count
+            self._look(query, one, self._leaves_of(twigs).ravel(), may, best)
+            count = min(2 * count, _MORE // _BUDS)
+        # of the others their leaves, the nearest first
+        twigs = order[done:]
+        twigs = twigs[least[twigs] <= best.reach]
+        if not len(twigs):
+            return best.rows, best.apart
+        far = _least(one, self.centres.take(twigs, axis=0), self.radii.take(twigs, axis=0))
+        within = far <= best.reach
+        leaves, away = self._leaves_of(twigs)[within], far[within]
+        by_distance = np.argsort(away)
+        leaves, away = leaves[by_distance], away[by_distance]
+        done, count = 0, _SOME
+        while done < len(leaves) and away[done] <= best.reach:
+            some = slice(done, done + count)
+            self._look(query, one, leaves[some][away[some] <= best.reach], may, best)
             done, count = done + count, _MORE
-            rows, bound = self._members(one, leaves, reach)
-            fits = may(rows)
-            near, far = nearest_of(query, self.landmarks, rows[fits], bound[fits], top)
-            found, apart = np.concatenate([found, near]), np.concatenate([apart, far])
-            by_row = np.argsort(found)
-            found, apart = found[by_row], apart[by_row]
-            chosen = smallest(apart, top)
-            if len(chosen) == top:
-                limit = float(apart[chosen[-1]])
-                reach = limit + slack(largest, limit)
-        chosen = smallest(apart, top)
-        return found[chosen], apart[chosen]
+        return best.rows, best.apart
 
-    def _members(
-        self, one: Float32[np.ndarray, " 16"], leaves: np.ndarray, reach: float
-    ) -> tuple[Rows, Distances]:
-        parts = [slice(self.starts[leaf], self.starts[leaf + 1]) for leaf in leaves]
-        bound = bounds(one, np.concatenate([self.sums[:, part] for part in parts], axis=1))
-        rows = np.concatenate([self.rows[part] for part in parts])
-        near = bound <= reach
-        return rows[near], bound[near]
+    def _leaves_of(self, twigs: np.ndarray) -> np.ndarray:
+        buds = self.radii.shape[1]
+        return np.asarray(twigs[:, np.newaxis] * buds + np.arange(buds))
+
+    def _look(
+        self,
+        query: Landmarks,
+        one: Float32[np.ndarray, " 16"],
+        leaves: np.ndarray,
+        may: Callable[[Rows], Bool[np.ndarray, " faces"]],
+        best: "_Best",
+    ) -> None:
+        """Improve the best by the faces of some leaves."""
+        bound = _block_bounds(one, self.sums.take(leaves, axis=0)).ravel()
+        near = np.flatnonzero(bound <= best.reach)
+        rows, bound = self.rows.take(leaves, axis=0).ravel()[near], bound[near]
+        fits = may(rows)
+        best.add(*nearest_of(query, self.landmarks, rows[fits], bound[fits], best.top))
 
     # -- on disk ---------------------------------------------------------------------
 
     def save(self, path: Path) -> None:
-        """Write everything but the landmarks, whole or not at all."""
+        """Write everything but the landmarks, whole or not at all.
+
+        Arrays as numpy writes them, one after the other, each where it can be mapped.
+        """
         with atomic.replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                format=_FORMAT,
-                rows=self.rows,
-                sums=self.sums,
-                starts=self.starts,
-                centres=self.centres,
-                radii=self.radii,
-                largest=self.largest,
-            )
+            head = np.array([_FORMAT, self.count, self.largest])
+            for array in (head, *(getattr(self, name) for name in _KEPT)):
+                np.save(file, array, allow_pickle=False)
+                file.write(bytes(-file.tell() % _ALIGNED))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], landmarks: np.ndarray) -> "Index | None":
-        """Read what :meth:`save` wrote; None where there is nothing of use."""
+        """Map what :meth:`save` wrote, shared by all processes; None where nothing is of use."""
         try:
-            # opened here: numpy leaves a file open that is no archive
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as held:
-                if int(held["format"]) != _FORMAT:
+            with Path(path).open("rb") as file:
+                head = _mapped(file, np.float64)
+                if head.shape != (3,) or head[0] != _FORMAT:
                     return None
-                return cls(
-                    landmarks=landmarks,
-                    rows=held["rows"],
-                    sums=held["sums"],
-                    starts=held["starts"],
-                    centres=held["centres"],
-                    radii=held["radii"],
-                    largest=float(held["largest"]),
-                )
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+                parts = {name: _mapped(file, kind) for name, kind in _KEPT.items()}
+            if not _fit_together(**parts):
+                return None
+        except (OSError, ValueError, TypeError, EOFError):
             return None  # only a copy: it is made again
+        return cls(landmarks=landmarks, count=int(head[1]), largest=float(head[2]), **parts)
+
+
+_KEPT = {
+    "rows": np.int64,
+    "sums": np.float32,
+    "centres": np.float32,
+    "radii": np.float32,
+    "twig_centres": np.float32,
+    "twig_radii": np.float32,
+}
+
+
+def _mapped(file: BinaryIO, kind: type) -> np.ndarray:
+    np.lib.format.read_magic(file)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype != kind:
+        raise ValueError(f"{dtype} is not {kind}")
+    start = file.tell()
+    # refused where the file ends before the array does
+    array = np.asarray(np.memmap(file, dtype, "r", start, shape))
+    file.seek(start + array.nbytes + -(start + array.nbytes) % _ALIGNED)
+    return array
+
+
+def _fit_together(
+    rows: np.ndarray,
+    sums: np.ndarray,
+    centres: np.ndarray,
+    radii: np.ndarray,
+    twig_centres: np.ndarray,
+    twig_radii: np.ndarray,
+) -> bool:
+    if rows.ndim != 2 or radii.ndim != 2 or not rows.size:
+        return False
+    (leaves, width), (twigs, buds) = rows.shape, radii.shape
+    return (
+        leaves == twigs * buds
+        and sums.shape == (leaves, 16 * width)
+        and centres.shape == (twigs, 16 * buds)
+        and twig_centres.shape == (1, 16 * twigs)
+        and twig_radii.shape == (1, twigs)
+    )
+
+
+class _Best:
+    """The nearest so far."""
+
+    def __init__(self, top: int, largest: float) -> None:
+        self.top = top
+        self.rows = np.empty(0, np.int64)
+        self.apart = np.empty(0, np.float32)
+        self.reach = np.inf
+        """what a face may have as its bound at most, to be of use"""
+        self._largest = largest
+
+    def add(self, rows: Int[np.ndarray, " found"], apart: Float32[np.ndarray, " found"]) -> None:
+        # ascending, so that ties go to the lower row; a face of two leaves comes twice
+        rows, first = np.unique(np.concatenate([self.rows, rows]), return_index=True)
+        apart = np.concatenate([self.apart, apart])[first]
+        chosen = smallest(apart, self.top)
+        self.rows, self.apart = rows[chosen], apart[chosen]
+        if len(chosen) == self.top:
+            limit = float(self.apart[-1])
+            self.reach = limit + slack(self._largest, limit)
+
+
+def _least(
+    one: Float32[np.ndarray, " 16"],
+    centres: Float32[np.ndarray, "nodes numbers"],
+    radii: Float32[np.ndarray, "nodes width"],
+) -> Float32[np.ndarray, "nodes width"]:
+    """At most the bound of any face that a ball holds."""
+    return np.asarray(_block_bounds(one, centres) * np.float32(1 - _ROUNDED) - radii)
+
+
+def _block_bounds(
+    ones: Float32[np.ndarray, "*some 16"], blocks: Blocks
+) -> Float32[np.ndarray, "leaves width"]:
+    """:func:`bounds` of one face, or of one a leaf, to the faces of each leaf."""
+    width = blocks.shape[1] // 16
+    apart = blocks - np.repeat(ones, width, axis=-1)
+    long = cv2.magnitude(apart[:, : 8 * width], apart[:, 8 * width :])
+    for groups in (4, 2, 1):
+        long = cv2.add(long[:, : groups * width], long[:, groups * width :])
+    return np.asarray(long)
+
+
+def _halve(numbers: Sums, parts: Int[np.ndarray, "parts size"]) -> None:
+    """Reorder each part in place: one half, then the other, along its longest direction."""
+    size = parts.shape[1]
+    for start in range(0, len(parts), max(_BATCH // size, 1)):
+        some = parts[start : start + max(_BATCH // size, 1)]
+        points = numbers[some]
+        points -= points.mean(axis=1, keepdims=True)
+        _, vectors = np.linalg.eigh((points.transpose(0, 2, 1) @ points).astype(np.float64))
+        along = (points @ vectors[:, :, -1:].astype(np.float32))[..., 0]
+        some[:] = np.take_along_axis(some, np.argpartition(along, size // 2, axis=1), axis=1)
+
+
+def _laid_out(numbers: Sums, leaves: Int[np.ndarray, "leaves width"]) -> Blocks:
+    made = np.empty((len(leaves), 16 * leaves.shape[1]), np.float32)
+    step = max(_BATCH // leaves.shape[1], 1)
+    for start in range(0, len(leaves), step):
+        block = numbers[leaves[start : start + step]].transpose(0, 2, 1)
+        made[start : start + step] = block.reshape(len(block), -1)
+    return made
+
+
+def _radii(
+    held: Blocks, centres: Float32[np.ndarray, "leaves 16"]
+) -> Float32[np.ndarray, " leaves"]:
+    """The farthest face of each leaf from a centre, and what rounding may add."""
+    step = max(16 * _BATCH // held.shape[1], 1)
+    farthest = [
+        _block_bounds(centres[start : start + step], held[start : start + step]).max(axis=1)
+        for start in range(0, len(held), step)
+    ]
+    return np.concatenate(farthest) * np.float32(1 + _ROUNDED)
 
 
 def _measured(query: Landmarks, landmarks: np.ndarray, rows: Rows) -> Distances:
@@ -293,15 +431,6 @@ def _measured(query: Landmarks, landmarks: np.ndarray, rows: Rows) -> Distances:
         block = slice(start, start + _BLOCK)
         apart[block] = distances(query, landmarks[rows[block]])
     return apart
-
-
-def _halves(numbers: Sums, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    points = numbers[part].astype(np.float64)
-    points -= points.mean(axis=0)
-    _, vectors = np.linalg.eigh(points.T @ points)
-    middle = len(part) // 2
-    order = np.argpartition(points @ vectors[:, -1], middle)
-    return part[order[:middle]], part[order[middle:]]
 
 
 def _gathered(landmarks: np.ndarray, rows: Rows) -> Sums:

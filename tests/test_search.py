@@ -1,5 +1,6 @@
 """The nearest of all faces, as comparing every one finds them; ties included."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,8 +68,9 @@ def test_the_index_finds_what_comparing_every_face_finds(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "LEAF", leaf)
         index = Index.build(points, rows)
-    assert sorted(index.rows.tolist()) == rows.tolist()
-    assert np.diff(index.starts).max() <= leaf
+    assert np.unique(index.rows).tolist() == rows.tolist()
+    assert index.rows.shape[1] <= leaf
+    assert index.rows.size - len(rows) < len(index.rows)
     for row in rng.integers(0, count, 8):
         query, video = points[row], videos[row]
         found, apart = index.nearest(query, lambda some, one=video: videos[some] != one, top)
@@ -96,15 +98,53 @@ def test_an_index_looks_at_few_faces(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_index_is_the_same_after_it_was_written(tmp_path: Path) -> None:
     points = faces_like(np.random.default_rng(1), 700)
     made = Index.build(points, np.arange(700))
-    path = tmp_path / "index.npz"
+    path = tmp_path / "index.npy"
     made.save(path)
     read = Index.load(path, points)
     assert read is not None
-    for name in ("rows", "sums", "starts", "centres", "radii"):
-        np.testing.assert_array_equal(getattr(read, name), getattr(made, name))
-    path.write_bytes(path.read_bytes()[:-100])
+    for name in ("rows", "sums", "centres", "radii", "twig_centres", "twig_radii"):
+        array = getattr(read, name)
+        np.testing.assert_array_equal(array, getattr(made, name))
+        assert (array.flags.aligned, array.flags.writeable) == (True, False)
+    assert (read.count, read.largest) == (700, made.largest)
+    assert read.nearest(points[3], every, 9)[0].tolist() == compared(
+        points, points[3], np.arange(700), 9
+    )
+
+
+def every(rows: np.ndarray) -> np.ndarray:
+    """All are eligible."""
+    return np.ones(len(rows), bool)
+
+
+def test_a_damaged_index_is_of_no_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = faces_like(np.random.default_rng(1), 700)
+    made = Index.build(points, np.arange(700))
+    path = tmp_path / "index.npy"
+    made.save(path)
+    whole = path.read_bytes()
+    for length in (0, 10, 200, 5000, len(whole) - 1000):
+        path.write_bytes(whole[:length])
+        assert Index.load(path, points) is None
+    replace(made, radii=made.radii[:, 1:]).save(path)
     assert Index.load(path, points) is None
-    assert Index.load(tmp_path / "missing.npz", points) is None
+    assert Index.load(tmp_path / "missing.npy", points) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "_FORMAT", 2)
+        made.save(path)
+    assert Index.load(path, points) is None
+
+
+def test_where_nobody_or_few_are_eligible_the_index_looks_at_all() -> None:
+    points = faces_like(np.random.default_rng(3), 5000)
+    index = Index.build(points, np.arange(5000))
+    found, apart = index.nearest(points[0], lambda rows: np.zeros(len(rows), bool), 3)
+    assert (len(found), len(apart)) == (0, 0)
+    few = np.array([7, 3000, 4999])
+    found, _ = index.nearest(points[0], lambda rows: np.isin(rows, few), 3)
+    assert found.tolist() == compared(points, points[0], few, 3)
+    found, _ = index.nearest(points[0], every, 1000)
+    assert found.tolist() == compared(points, points[0], np.arange(5000), 1000)
 
 
 def split_bank(root: Path) -> FaceBank:
