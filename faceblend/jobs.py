@@ -225,7 +225,7 @@ class _Pool(Generic[T, R]):
         )
 
     def submit(self, task: T) -> Future[R]:
-        with _one_thread_each():
+        with one_thread_each():
             return self._executor.submit(_do, self._work, task)
 
     def check_started(self) -> None:
@@ -297,7 +297,8 @@ def _hang_on(line: Connection) -> None:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
+    """Let the processes that are started meanwhile do their matrix products in one thread."""
     # a BLAS reads these once, while it is loaded: too early for anything but the environment
     added = {name: value for name, value in _ONE_THREAD.items() if name not in os.environ}
     os.environ.update(added)

@@ -50,7 +50,7 @@ _ROUNDED = 4e-6  # relative; four times what adding eight lengths in float32 may
 _BUDS = 16  # leaves a twig
 _FIRST = 4  # twigs that are looked at before there is a best distance
 _SOME = 128  # leaves that are looked at after that, so that it is a good one
-_MORE = 4096  # leaves at a time for the rest
+_MORE = 1024  # leaves at a time for the rest
 
 
 def distances(
@@ -156,13 +156,13 @@ class Index:
     """Faces in leaves of neighbours, so that the nearest of all are found exactly.
 
     Leaves of one size, a few to a twig, each with a centre and a radius: a query looks at some
-    leaves of some twigs. Takes 80 bytes a face beside the landmarks.
+    leaves of some twigs. Takes 76 bytes a face beside the landmarks.
     """
 
     landmarks: np.ndarray
     """(faces, 68, 2) float32 of the whole bank; may be memory-mapped"""
     rows: Int[np.ndarray, "leaves width"]
-    """the bank's rows; some are in two leaves, so that all are of one size"""
+    """the bank's rows, int32; some are in two leaves, so that all are of one size"""
     sums: Blocks
     """of those rows, so laid out that one copy takes a leaf"""
     centres: Float32[np.ndarray, "twigs lengths"]
@@ -208,7 +208,7 @@ class Index:
         every = np.arange(leaves).reshape(twigs, -1)
         return cls(
             landmarks=landmarks,
-            rows=rows[order].reshape(leaves, width),
+            rows=rows[order].reshape(leaves, width).astype(np.int32),
             sums=held,
             centres=_laid_out(centres, every),
             radii=_radii(held, centres).reshape(twigs, -1),
@@ -234,7 +234,7 @@ class Index:
         """
         one = sums(query[np.newaxis])[0]
         best = _Best(top=top, largest=max(self.largest, float(np.abs(query).max())))
-        least = _least(one, self.twig_centres, self.twig_radii)[0]
+        least = _least(one, self.twig_centres.copy(), self.twig_radii)[0]
         order = np.argsort(least)
         # whole twigs, until there is a distance to stay under
         done, count = 0, _FIRST
@@ -308,7 +308,7 @@ class Index:
 
 
 _KEPT = {
-    "rows": np.int64,
+    "rows": np.int32,
     "sums": np.float32,
     "centres": np.float32,
     "radii": np.float32,
@@ -319,9 +319,9 @@ _KEPT = {
 
 def _mapped(file: BinaryIO, kind: type) -> np.ndarray:
     np.lib.format.read_magic(file)
-    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    if dtype != kind:
-        raise ValueError(f"{dtype} is not {kind}")
+    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype != kind or by_columns:
+        raise ValueError(f"{dtype} is not what was kept")
     start = file.tell()
     # refused where the file ends before the array does
     array = np.asarray(np.memmap(file, dtype, "r", start, shape))
@@ -383,10 +383,13 @@ def _least(
 def _block_bounds(
     ones: Float32[np.ndarray, "*some 16"], blocks: Blocks
 ) -> Float32[np.ndarray, "leaves width"]:
-    """:func:`bounds` of one face, or of one a leaf, to the faces of each leaf."""
+    """:func:`bounds` of one face, or of one a leaf, to the faces of each leaf.
+
+    Overwrites the blocks: another copy would not fit in the processor's cache beside them.
+    """
     width = blocks.shape[1] // 16
-    apart = blocks - np.repeat(ones, width, axis=-1)
-    long = cv2.magnitude(apart[:, : 8 * width], apart[:, 8 * width :])
+    blocks -= np.repeat(ones, width, axis=-1)
+    long = cv2.magnitude(blocks[:, : 8 * width], blocks[:, 8 * width :])
     for groups in (4, 2, 1):
         long = cv2.add(long[:, : groups * width], long[:, groups * width :])
     return np.asarray(long)
@@ -419,7 +422,7 @@ def _radii(
     """The farthest face of each leaf from a centre, and what rounding may add."""
     step = max(16 * _BATCH // held.shape[1], 1)
     farthest = [
-        _block_bounds(centres[start : start + step], held[start : start + step]).max(axis=1)
+        _block_bounds(centres[start : start + step], held[start : start + step].copy()).max(axis=1)
         for start in range(0, len(held), step)
     ]
     return np.concatenate(farthest) * np.float32(1 + _ROUNDED)

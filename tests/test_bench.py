@@ -9,14 +9,18 @@ import cv2
 import numpy as np
 import pytest
 
+from faceblend import search
 from faceblend.bank import FaceBank
 from faceblend.bench import generate as bench_of_generate
+from faceblend.bench import madeup
 from faceblend.bench.extract import bench_extract
 from faceblend.bench.generate import STEPS, bench_generate
+from faceblend.bench.madeup import made_up
 from faceblend.bench.parallel import bench_parallel
 from faceblend.bench.reference import straightforward
-from faceblend.bench.search import bench_search
+from faceblend.bench.search import bench_search, measured
 from faceblend.bench.store import OURS, bench_store
+from faceblend.draw import stream
 from faceblend.errors import BadArgument
 from faceblend.recipe import load_recipe
 
@@ -130,13 +134,37 @@ def test_the_straightforward_way_makes_fakes_and_is_timed_beside(bank: FaceBank)
 
 
 def test_search_is_timed_and_checked_against_measuring_every_face(bank: FaceBank) -> None:
-    result = bench_search(bank, faces=3000, candidates=200, queries=3, rounds=1, checked=10)
-    assert (result.checked, result.equal) == (10, 10)
+    result = bench_search(
+        bank, faces=3000, candidates=200, queries=3, rounds=1, checked=120, workers=2
+    )
+    assert (result.checked, result.equal) == (120, 120)
+    assert result.tied <= result.equal
     assert result.modes < 136
     assert result.exact_per_second > 0
+    assert result.speedup == result.all_per_second / result.exact_per_second
+    assert result.worker_peak_mib > 50
     assert json.loads(json.dumps(result.to_dict()))["faces"] == 3000
     with pytest.raises(BadArgument, match="faces: is 5; give 200 or more"):
         bench_search(bank, faces=5)
+
+
+def test_measuring_every_face_in_one_pass_is_measuring_it_for_each(
+    bank: FaceBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(madeup, "TWIN", 3)
+    made_up(bank, 2000, stream(0, 0, "test"), tmp_path / "landmarks.npy")
+    landmarks = np.load(tmp_path / "landmarks.npy")
+    videos = np.arange(2000) // madeup.FRAMES
+    tied = 0
+    rows = list(range(0, 2000, 37))
+    for row, (found, apart) in zip(rows, measured(landmarks, videos, rows, 5), strict=True):
+        others = np.flatnonzero(videos != videos[row])
+        far = search.distances(landmarks[row], landmarks[others])
+        order = np.argsort(far, kind="stable")[:5]
+        assert found.tolist() == others[order].tolist()
+        np.testing.assert_array_equal(apart, far[order])
+        tied += len(np.unique(apart)) < 5
+    assert tied > 5
 
 
 def test_every_layout_of_a_shard_is_timed(bank: FaceBank) -> None:

@@ -1,8 +1,13 @@
-"""What every benchmark needs: the machine's name, one thread, seconds."""
+"""What every benchmark needs: the machine's name, one thread, processes, seconds, memory."""
 
+import multiprocessing
 import platform
+import re
+import resource
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,6 +41,39 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(threads)
+
+
+@contextmanager
+def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """So many processes, each set up as a worker of ``faceblend generate``."""
+    # as the job does: forked BLAS threads hang
+    context = multiprocessing.get_context("spawn")
+    with (
+        jobs.one_thread_each(),
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare) as pool,
+    ):
+        yield pool
+
+
+def _prepare() -> None:
+    cv2.setNumThreads(0)
+    jobs.keep_memory()
+
+
+def ratio(over: Sequence[float], under: Sequence[float]) -> float:
+    """The median of what was measured side by side."""
+    return statistics.median(one / other for one, other in zip(over, under, strict=True))
+
+
+def peak_mib() -> float:
+    """The most memory that this process had resident, pages of mapped files included, MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # a spawned process's ru_maxrss starts at what its parent had
+        told = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)
+        if told is not None:
+            return int(told[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:

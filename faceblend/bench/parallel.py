@@ -1,10 +1,8 @@
 """Several processes: rendering alone, and rendering into shards that are synced."""
 
-import multiprocessing
-import resource
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -13,11 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import cv2
-
-from faceblend import jobs
 from faceblend.bank import FaceBank
-from faceblend.bench.machine import check_least, machine
+from faceblend.bench.machine import check_least, machine, peak_mib, processes, ratio
 from faceblend.errors import Rejected
 from faceblend.recipe import Recipe
 from faceblend.sample import Sample, sample, versions
@@ -44,7 +39,7 @@ class ParallelBench:
     stored_share: float
     """of what all render bare, what they commit; side by side"""
     peak_mib: float
-    """most resident memory of a worker"""
+    """most resident memory of a worker, pages of mapped files included"""
     machine: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,7 +66,7 @@ def bench_parallel(
     check_least(1, shards=shards, rounds=rounds)
     recipe.check_fits(bank.crop_size)
     one, bare, stored, peaks = list[float](), list[float](), list[float](), list[float]()
-    with TemporaryDirectory() as folder, _pool(workers) as pool, _pool(1) as single:
+    with TemporaryDirectory() as folder, processes(workers) as pool, processes(1) as single:
         for number in range(rounds + 1):
             work = partial(_render, bank.root, recipe, number, None)
             one.append(_rate(single, work, shards, peaks))
@@ -84,22 +79,11 @@ def bench_parallel(
         one_per_second=statistics.median(one),
         bare_per_second=statistics.median(bare),
         stored_per_second=statistics.median(stored),
-        speedup=_ratio(bare, one),
-        stored_share=_ratio(stored, bare),
+        speedup=ratio(bare, one),
+        stored_share=ratio(stored, bare),
         peak_mib=max(peaks),
         machine=machine(recipe=recipe.name, faces=len(bank), shard=SHARD),
     )
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # as the job does: forked BLAS threads hang
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare)
-
-
-def _prepare() -> None:
-    cv2.setNumThreads(0)
-    jobs.keep_memory()
 
 
 def _rate(
@@ -108,10 +92,6 @@ def _rate(
     start = time.perf_counter()
     peaks += pool.map(work, range(shards))
     return shards * SHARD / (time.perf_counter() - start)
-
-
-def _ratio(over: Sequence[float], under: Sequence[float]) -> float:
-    return statistics.median(one / other for one, other in zip(over, under, strict=True))
 
 
 def _render(root: Path, recipe: Recipe, seed: int, folder: Path | None, shard: int) -> float:
@@ -133,7 +113,7 @@ def _render(root: Path, recipe: Recipe, seed: int, folder: Path | None, shard: i
             versions=versions(),
         )
         write_shard(folder / f"{shard}.h5", samples, plan, SHARD)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_mib()
 
 
 def _samples(bank: FaceBank, recipe: Recipe, seed: int, numbers: range) -> Iterator[Sample]:

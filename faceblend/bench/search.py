@@ -1,30 +1,36 @@
 """Partner search over landmarks like a bank's, as many as wanted, beside comparing every face."""
 
-import resource
 import statistics
 import time
-from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from numpy.random import Generator
 
-from faceblend import search
+from faceblend import jobs, search
 from faceblend.bank import FaceBank
-from faceblend.bench.machine import check_least, machine, one_thread, timed
+from faceblend.bench.machine import (
+    check_least,
+    machine,
+    one_thread,
+    peak_mib,
+    processes,
+    ratio,
+    timed,
+)
+from faceblend.bench.madeup import FRAMES, TWIN, made_up
 from faceblend.draw import stream
 from faceblend.errors import BadArgument
 
-FRAMES = 100
-"""Faces a video of the made-up landmarks."""
+_AT_ONCE = 512  # faces that are measured from many queries while the processor's cache has them
+_TIMED = 25  # queries that a process takes at a time: few, so that all end together
+_CHECKED = 50  # many, for each task reads all landmarks
 
-_BLOCK = 16_384
-_WITHIN = 0.2  # share of the variance that is inside a video
-_NOISE = 0.5  # px, of the landmark detector
-_KEPT = 0.99  # share of the variance that the modes keep
+Rows = list[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,11 @@ class SearchBench:
     """arranging all of them, once a bank"""
     exact_per_second: float
     """median over the rounds of queries for the nearest of all, faces of its video excluded"""
+    workers: int
+    all_per_second: float
+    """the same by so many processes at once"""
+    speedup: float
+    """of all over one, side by side"""
     sampled_ms: float
     """median of the nearest of ``candidates`` random faces"""
     loop_ms: float
@@ -47,8 +58,14 @@ class SearchBench:
     """queries that were compared with measuring every face"""
     equal: int
     """those that gave the same rows and distances"""
+    tied: int
+    """those of them whose nearest had equal distances"""
+    check_seconds: float
+    """measuring every face for them, all processes at once"""
     peak_mib: float
-    """most resident memory of the process so far, mapped landmarks included"""
+    """most resident memory of the process that arranged them, mapped landmarks included"""
+    worker_peak_mib: float
+    """the same of a process that searches: pages of mapped files count, and are shared"""
     machine: dict[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,115 +78,202 @@ def bench_search(
     *,
     faces: int = 1_000_000,
     candidates: int = 5000,
-    queries: int = 500,
+    queries: int = 1000,
     rounds: int = 5,
-    checked: int = 20,
+    checked: int = 1000,
     top: int = 5,
+    workers: int = 2,
 ) -> SearchBench:
-    """Time the nearest of all and of some, on one core.
+    """Time the nearest of all and of some: in one process, and in several that share files.
 
     Args:
-        bank: whose landmarks the made-up ones are like: its mean and main modes of
-            variation, four fifths of the variance between videos of ``FRAMES`` faces, and half
-            a pixel of noise.
+        bank: whose landmarks the made-up ones are like, see ``madeup``.
         faces: how many.
         candidates: of a sampled search.
-        queries: a round.
+        queries: a round and process.
         rounds: timed, after one that is not counted.
         checked: queries to compare with measuring every face.
         top: neighbours of those.
+        workers: processes that search at once.
 
     Raises:
         BadArgument: there is nothing to time, or the bank has too few faces to be like.
     """
-    check_least(1, candidates=candidates, queries=queries, rounds=rounds, top=top)
+    check_least(1, candidates=candidates, queries=queries, rounds=rounds, top=top, workers=workers)
     check_least(0, checked=checked)
-    check_least(2 * FRAMES, faces=faces)
-    if len(bank) < 8:
-        raise BadArgument("bank", f"has {len(bank)} faces", "give one of 8 or more")
     rng = stream(0, 0, "bench search")
-    with TemporaryDirectory() as folder, one_thread():
-        modes, landmarks = _made_up(bank, faces, rng, Path(folder) / "landmarks.npy")
+    with TemporaryDirectory() as name, one_thread():
+        folder = Path(name)
+        modes = made_up(bank, faces, rng, folder / "landmarks.npy")
+        landmarks = np.asarray(np.load(folder / "landmarks.npy", mmap_mode="r"))
         build, index = timed(lambda: search.Index.build(landmarks, np.arange(faces)))
-        sums = search.sums(landmarks)
-        videos = np.arange(faces) // FRAMES
+        index.save(folder / "index.npy")
+        np.save(folder / "sums.npy", search.sums(landmarks))
+        del index
 
-        def exact(row: int, top: int = 1) -> search.Found:
-            return index.nearest(landmarks[row], lambda rows: videos[rows] != videos[row], top)
-
-        def sampled(row: int) -> None:
-            some = rng.integers(faces, size=candidates)
-            some = some[videos[some] != videos[row]]
-            near = np.ascontiguousarray(sums.take(some, axis=0).T)
-            bound = search.bounds(sums[row], near)
-            search.nearest_of(landmarks[row], landmarks, some, bound, 1)
-
-        def loop(row: int) -> None:
-            here = landmarks[row]
-            best = np.inf
-            for one in rng.integers(faces, size=candidates):
-                if videos[one] != videos[row]:
-                    best = min(best, np.sqrt(((landmarks[one] - here) ** 2).sum(axis=1)).sum())
-
-        def rows(count: int) -> list[int]:
+        def rows(count: int) -> Rows:
             return [int(row) for row in rng.integers(faces, size=count)]
 
-        rates, sampled_ms, loop_ms = list[float](), list[float](), list[float]()
-        for _ in range(rounds + 1):
-            rates.append(1 / _each(exact, rows(queries)))
-            sampled_ms.append(1000 * _each(sampled, rows(queries)))
-            loop_ms.append(1000 * _each(loop, rows(4)))
-        equal = sum(_same(exact(row, top), landmarks, videos, row, top) for row in rows(checked))
+        one, every = list[float](), list[float]()
+        sampled_ms, loop_ms, peaks = list[float](), list[float](), list[float]()
+        with processes(workers) as pool, processes(1) as single:
+            for number in range(rounds + 1):
+                one.append(_rate(single, folder, rows(queries), []))
+                every.append(_rate(pool, folder, rows(workers * queries), peaks))
+                sampled = partial(_sampled, folder, candidates, number)
+                sampled_ms += single.map(sampled, [rows(queries)])
+                loop_ms += single.map(partial(_loop, folder, candidates, number), [rows(4)])
+            seconds, answers = timed(lambda: _check(pool, folder, rows(checked), top))
         return SearchBench(
             faces=faces,
             modes=modes,
             build_seconds=build,
-            exact_per_second=statistics.median(rates[1:]),
+            exact_per_second=statistics.median(one[1:]),
+            workers=workers,
+            all_per_second=statistics.median(every[1:]),
+            speedup=ratio(every[1:], one[1:]),
             sampled_ms=statistics.median(sampled_ms[1:]),
             loop_ms=statistics.median(loop_ms[1:]),
             candidates=candidates,
             checked=checked,
-            equal=equal,
-            peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            machine=machine(top=top, leaf=search.LEAF),
+            equal=sum(equal for equal, _ in answers),
+            tied=sum(equal and tied for equal, tied in answers),
+            check_seconds=seconds,
+            peak_mib=peak_mib(),
+            worker_peak_mib=max(peaks),
+            machine=machine(top=top, leaf=search.LEAF, frames=FRAMES, twin=TWIN),
         )
 
 
-def _made_up(bank: FaceBank, faces: int, rng: Generator, path: Path) -> tuple[int, np.ndarray]:
-    """Landmarks with the mean and the modes of a bank's, in a mapped file."""
-    points = np.asarray(bank.landmarks, np.float64).reshape(len(bank), 136)
-    mean = points.mean(axis=0)
-    _, spread, ways = np.linalg.svd(points - mean, full_matrices=False)
-    share = np.cumsum(spread**2) / (spread**2).sum()
-    modes = int(np.searchsorted(share, _KEPT)) + 1
-    ways = ways[:modes] * (spread[:modes, np.newaxis] / np.sqrt(len(bank)))
-    videos = rng.standard_normal((faces // FRAMES + 1, modes)) * np.sqrt(1 - _WITHIN)
-    mapped = np.lib.format.open_memmap(path, "w+", np.float32, (faces, 68, 2))
-    for start in range(0, faces, _BLOCK):
-        number = np.arange(start, min(start + _BLOCK, faces))
-        weights = videos[number // FRAMES]
-        weights = weights + rng.standard_normal(weights.shape) * np.sqrt(_WITHIN)
-        block = mean + weights @ ways + _NOISE * rng.standard_normal((len(number), 136))
-        mapped[number] = block.reshape(-1, 68, 2)
-    mapped.flush()
-    del mapped
-    return modes, np.load(path, mmap_mode="r")
+def measured(
+    landmarks: np.ndarray, videos: np.ndarray, rows: Rows, top: int
+) -> list[search.Found]:
+    """The nearest faces of other videos, by measuring every face of all.
+
+    One pass for all queries: a few faces at a time are measured from each.
+
+    Args:
+        landmarks: (faces, 68, 2) float32.
+        videos: (faces,) numbers.
+        rows: the queries.
+        top: how many are wanted.
+
+    Returns:
+        For each query rows, nearest first, ties to the lower row, and distances.
+    """
+    best = [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in rows]
+    for start in range(0, len(landmarks), _AT_ONCE):
+        block = landmarks[start : start + _AT_ONCE]
+        for place, row in enumerate(rows):
+            apart = search.distances(landmarks[row], block)
+            kept, far = best[place]
+            # a later face that is as far away as the last one kept has the higher row
+            near = np.flatnonzero(apart < far[-1] if len(far) == top else apart < np.inf)
+            near = near[videos[start + near] != videos[row]]
+            if len(near):
+                kept, far = np.append(kept, start + near), np.append(far, apart[near])
+                order = np.argsort(far, kind="stable")[:top]
+                best[place] = kept[order], far[order]
+    return best
 
 
-def _each(work: Callable[[int], object], rows: list[int]) -> float:
+# -- in the processes ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Faces:
+    landmarks: np.ndarray
+    sums: np.ndarray
+    videos: np.ndarray
+    index: search.Index
+
+    def nearest(self, row: int, top: int = 1) -> search.Found:
+        def may(rows: np.ndarray) -> np.ndarray:
+            return np.asarray(self.videos[rows] != self.videos[row])
+
+        return self.index.nearest(self.landmarks[row], may, top)
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path) -> _Faces:
+    # mapped, and once a process
+    landmarks = np.asarray(np.load(folder / "landmarks.npy", mmap_mode="r"))
+    index = search.Index.load(folder / "index.npy", landmarks)
+    if index is None:
+        raise BadArgument(str(folder), "lost its index", "do not clean it meanwhile")
+    sums = np.asarray(np.load(folder / "sums.npy", mmap_mode="r"))
+    videos = np.arange(len(landmarks), dtype=np.int32) // FRAMES
+    return _Faces(landmarks=landmarks, sums=sums, videos=videos, index=index)
+
+
+def _exact(folder: Path, rows: Rows) -> float:
+    """Find the nearest of all, and tell the most memory that the process had, MiB."""
+    faces = _opened(folder)
+    for row in rows:
+        faces.nearest(row)
+    return peak_mib()
+
+
+def _sampled(folder: Path, candidates: int, number: int, rows: Rows) -> float:
+    """Milliseconds for the nearest of random faces."""
+    faces, rng = _opened(folder), stream(0, number, "bench sampled search")
     start = time.perf_counter()
     for row in rows:
-        work(row)
-    return (time.perf_counter() - start) / len(rows)
+        some = rng.integers(len(faces.landmarks), size=candidates)
+        some = some[faces.videos[some] != faces.videos[row]]
+        near = np.ascontiguousarray(faces.sums.take(some, axis=0).T)
+        bound = search.bounds(faces.sums[row], near)
+        search.nearest_of(faces.landmarks[row], faces.landmarks, some, bound, 1)
+    return 1000 * (time.perf_counter() - start) / len(rows)
 
 
-def _same(
-    found: search.Found, landmarks: np.ndarray, videos: np.ndarray, row: int, top: int
-) -> bool:
-    apart = np.empty(len(landmarks), np.float32)
-    for start in range(0, len(landmarks), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        apart[block] = search.distances(landmarks[row], landmarks[block])
-    apart[videos == videos[row]] = np.inf
-    best = np.argsort(apart, kind="stable")[:top]
-    return np.array_equal(found[0], best) and np.array_equal(found[1], apart[best])
+def _loop(folder: Path, candidates: int, number: int, rows: Rows) -> float:
+    """Milliseconds for the same, one candidate after the other."""
+    faces, rng = _opened(folder), stream(0, number, "bench search in a loop")
+    start = time.perf_counter()
+    for row in rows:
+        here = faces.landmarks[row]
+        best = np.inf
+        for one in rng.integers(len(faces.landmarks), size=candidates):
+            if faces.videos[one] != faces.videos[row]:
+                apart = np.sqrt(((faces.landmarks[one] - here) ** 2).sum(axis=1)).sum()
+                best = min(best, float(apart))
+    return 1000 * (time.perf_counter() - start) / len(rows)
+
+
+def _checked(folder: Path, top: int, rows: Rows) -> list[tuple[bool, bool]]:
+    """Of each query, whether the index finds what measuring every face does, and ties."""
+    faces = _opened(folder)
+    truths = measured(faces.landmarks, faces.videos, rows, top)
+    answers = [faces.nearest(row, top) for row in rows]
+    return [
+        (
+            np.array_equal(answer[0], truth[0]) and np.array_equal(answer[1], truth[1]),
+            len(np.unique(truth[1])) < len(truth[1]),
+        )
+        for answer, truth in zip(answers, truths, strict=True)
+    ]
+
+
+# -- and beside them -------------------------------------------------------------------
+
+
+def _tasks(rows: Rows, size: int) -> list[Rows]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _rate(pool: Executor, folder: Path, rows: Rows, peaks: list[float]) -> float:
+    start = time.perf_counter()
+    peaks += pool.map(partial(_exact, folder), _tasks(rows, _TIMED))
+    return len(rows) / (time.perf_counter() - start)
+
+
+def _check(pool: Executor, folder: Path, rows: Rows, top: int) -> list[tuple[bool, bool]]:
+    answers = list[tuple[bool, bool]]()
+    if not rows:
+        return answers
+    with jobs.progress("check", total=len(rows), unit="queries") as report:
+        for task in pool.map(partial(_checked, folder, top), _tasks(rows, _CHECKED)):
+            answers += task
+            report.advance(len(task))
+    return answers
