@@ -675,7 +675,7 @@ def _measured(result: Any, json: Path | None) -> int:
     return DONE
 
 
-def neighbours(bank: Path, top: int = 5, workers: int | None = None) -> int:
+def neighbours(bank: Path, top: int = 5, workers: int | None = None, device: str = "cpu") -> int:
     """Find every real face's nearest partners once, for recipes with partner.search exact.
 
     A run that was cut off is continued by the same command.
@@ -683,11 +683,12 @@ def neighbours(bank: Path, top: int = 5, workers: int | None = None) -> int:
     Args:
         bank: folder of the bank
         top: neighbours of each face
-        workers: processes; every core if not given
+        workers: processes; every core if not given, and one where a GPU searches
+        device: cpu, or a GPU as torch calls it, such as cuda: the same neighbours
     """
     from faceblend.neighbours import neighbours as run
 
-    made = run(FaceBank.open(bank), top, workers=_cores(workers))
+    made = run(FaceBank.open(bank), top, workers=_cores(workers), device=device)
     print(f"{made.path} ({made.done} blocks done, {made.kept} kept)")
     return DONE
 

@@ -5,14 +5,20 @@ the others; when all are there they become one file.
 """
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from faceblend import atomic, jobs, partner
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, BadBank
+
+if TYPE_CHECKING:
+    from faceblend.search_torch import Brute
 
 BLOCK = 5000
 """Faces a task."""
@@ -33,7 +39,9 @@ class Neighbours:
     """blocks that this call did"""
 
 
-def neighbours(bank: FaceBank, top: int = 5, *, workers: int = 1) -> Neighbours:
+def neighbours(
+    bank: FaceBank, top: int = 5, *, workers: int = 1, device: str = "cpu"
+) -> Neighbours:
     """Find the nearest faces that may lend theirs to each real face of a bank.
 
     The same as ``partner.nearest_of_all``, which looks here first.
@@ -41,10 +49,12 @@ def neighbours(bank: FaceBank, top: int = 5, *, workers: int = 1) -> Neighbours:
     Args:
         bank: in a folder of its own.
         top: how many of each; recipes that ask for as many or fewer need no search.
-        workers: processes.
+        workers: processes; one where a GPU searches.
+        device: ``cpu`` searches by the bank's index; what else torch knows, such as ``cuda``,
+            compares all faces there and finds the same rows.
 
     Raises:
-        BadArgument: ``top`` is out of range.
+        BadArgument: ``top`` is out of range, or there is no such device.
         BadBank: the bank is no folder of its own, or nobody could lend a face to anybody.
     """
     if not 1 <= top <= MOST:
@@ -58,9 +68,13 @@ def neighbours(bank: FaceBank, top: int = 5, *, workers: int = 1) -> Neighbours:
     starts = range(0, len(bank), BLOCK)
     if path.exists() and bank.neighbours is not None and bank.neighbours.shape[1] >= top:
         return Neighbours(path=path, kept=len(starts), done=0)
-    for split in np.unique(bank.splits[bank.reals]):
-        bank.index(int(split))  # on disk before the workers ask for it
-    work = _Blocks(bank=bank, top=top, folder=path.with_suffix(""))
+    if device == "cpu":
+        for split in np.unique(bank.splits[bank.reals]):
+            bank.index(int(split))  # on disk before the workers ask for it
+    else:
+        _check_device(device)  # before the work begins
+        workers = 1
+    work = _Blocks(bank=bank, top=top, folder=path.with_suffix(""), device=device)
     missing = [start for start in starts if work.read(start) is None]
     kept = len(starts) - len(missing)
     with jobs.progress(
@@ -78,6 +92,16 @@ def neighbours(bank: FaceBank, top: int = 5, *, workers: int = 1) -> Neighbours:
     return Neighbours(path=path, kept=kept, done=len(missing))
 
 
+def _check_device(device: str) -> None:
+    try:
+        from faceblend.search_torch import usable
+    except ImportError as error:
+        raise BadArgument(
+            "device", "needs PyTorch, which is not installed", "pip install 'faceblend[train]'"
+        ) from error
+    usable(device)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Blocks:
     """The work on one block, called with its first row."""
@@ -85,16 +109,42 @@ class _Blocks:
     bank: FaceBank
     top: int
     folder: Path
+    device: str
 
     def __call__(self, start: int) -> None:
         stop = min(start + BLOCK, len(self.bank))
         found = np.full((stop - start, self.top), -1, np.int32)
         reals = self.bank.reals
-        for row in reals[(reals >= start) & (reals < stop)]:
-            near = partner.nearest_of_all(self.bank, int(row), self.top)
+        rows = reals[(reals >= start) & (reals < stop)]
+        for row, near in self._nearest(rows):
             found[row - start, : len(near)] = near
         with atomic.replacing(self._path(start)) as temporary, temporary.open("wb") as file:
             np.save(file, found)
+
+    def _nearest(self, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        if self.device == "cpu":
+            for row in rows:
+                yield int(row), partner.nearest_of_all(self.bank, int(row), self.top)
+            return
+        splits = self.bank.splits[rows]
+        for split in np.unique(splits):
+            some = rows[splits == split]
+            yield from zip(
+                some.tolist(), self._brute(int(split)).nearest(some, self.top), strict=True
+            )
+
+    def _brute(self, split: int) -> "Brute":
+        from faceblend.search_torch import Brute
+
+        # of one split at a time: a device's memory is small
+        if split not in self._brutes:
+            self._brutes.clear()
+            self._brutes[split] = Brute(self.bank, split, self.device)
+        return self._brutes[split]
+
+    @cached_property
+    def _brutes(self) -> "dict[int, Brute]":
+        return {}
 
     def read(self, start: int) -> np.ndarray | None:
         """A block that is there and whole."""
