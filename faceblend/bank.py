@@ -281,7 +281,7 @@ class FaceBank:
     def sums(self) -> np.ndarray:
         """(faces, 16) float32 that bound distances, see ``search``; memory-mapped if possible."""
         shape = (len(self), 2 * len(search.GROUPS))
-        return _mapped(self._cache("sums"), shape, lambda: search.sums(self.landmarks))
+        return _mapped(self._cache("sums"), shape, lambda: iter([search.sums(self.landmarks)]))
 
     def index(self, split: int) -> search.Index | None:
         """Real faces of one split arranged for exact search; None where there is none.
@@ -565,53 +565,81 @@ def _mapped_landmarks(root: Path, fingerprint: str, faces: int) -> np.ndarray:
     return _mapped(cache, (faces, 68, 2), lambda: _read_points(root / "faces.parquet"))
 
 
-def _mapped(cache: Path | None, shape: tuple[int, ...], make: Callable[[], Any]) -> np.ndarray:
-    """A float32 array that is kept as a file beside the bank, and mapped."""
+def _mapped(
+    cache: Path | None, shape: tuple[int, ...], make: Callable[[], Iterator[np.ndarray]]
+) -> np.ndarray:
+    """A float32 array that is kept as a file beside the bank, and mapped.
+
+    It is made in blocks: landmarks of a million faces take half a gigabyte.
+    """
     if cache is None:
-        return np.asarray(make())
+        return np.concatenate(list(make()))
     try:
         mapped = np.load(cache, mmap_mode="r", allow_pickle=False)
         if mapped.shape == shape and mapped.dtype == np.float32:
             return np.asarray(mapped)
     except (OSError, ValueError, EOFError):
         pass  # missing or damaged: it is only a copy, made again below
-    made = make()
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     try:
         with atomic.replacing(cache) as temporary, temporary.open("wb") as file:
-            np.save(file, made, allow_pickle=False)
+            np.lib.format.write_array_header_1_0(file, header)
+            for block in make():
+                file.write(np.ascontiguousarray(block, "<f4").data)
     except OSError:
-        return np.asarray(made)  # a read-only bank is served from memory
+        return np.concatenate(list(make()))  # a read-only bank is served from memory
     return np.asarray(np.load(cache, mmap_mode="r", allow_pickle=False))
 
 
-def _read_columns(path: Path, names: list[str]) -> pa.Table:
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        there = pq.read_schema(path, memory_map=True).names
-        table = pq.read_table(
-            path, columns=names, schema=SCHEMA, memory_map=True, page_checksum_verification=True
-        )
+        yield
     except FileNotFoundError:
         raise BadBank(path, "is missing", "extract the bank again") from None
     except (OSError, pa.ArrowException) as error:
         raise BadBank(
             path, f"cannot be read ({_first_line(error)})", "extract the bank again"
         ) from error
+
+
+def _read_columns(path: Path, names: list[str]) -> pa.Table:
+    with _reading(path):
+        there = pq.read_schema(path, memory_map=True).names
+        table = pq.read_table(
+            path, columns=names, schema=SCHEMA, memory_map=True, page_checksum_verification=True
+        )
     for name in names:
-        # read by our schema, a lost column would come back as empty cells
-        if name not in there:
-            raise BadBank(path, f"has no column {name!r}", "extract the bank again")
-        if name in _ALWAYS and table[name].null_count:
-            raise BadBank(path, f"has an empty cell in {name!r}", "extract the bank again")
+        _check_column(path, name, there, table[name].null_count)
     return table
 
 
-def _read_points(path: Path) -> np.ndarray:
-    column = _read_columns(path, ["landmarks"])["landmarks"]
-    chunks = [np.asarray(chunk.flatten()) for chunk in column.chunks]
-    points = np.concatenate(chunks).reshape(-1, 68, 2)
-    if not np.isfinite(points).all():
-        raise BadBank(path, "holds landmarks that are no numbers", "extract the bank again")
-    return points
+def _check_column(path: Path, name: str, there: list[str], empty: int) -> None:
+    # read by our schema, a lost column would come back as empty cells
+    if name not in there:
+        raise BadBank(path, f"has no column {name!r}", "extract the bank again")
+    if name in _ALWAYS and empty:
+        raise BadBank(path, f"has an empty cell in {name!r}", "extract the bank again")
+
+
+def _read_points(path: Path) -> Iterator[np.ndarray]:
+    """Blocks of (faces, 68, 2): as a table, all would be in memory four times over."""
+    kind = SCHEMA.field("landmarks").type
+    with (
+        _reading(path),
+        pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file,
+    ):
+        there = file.schema_arrow.names
+        _check_column(path, "landmarks", there, 0)
+        for batch in file.iter_batches(_BATCH, columns=["landmarks"]):
+            column = batch.column(0)
+            _check_column(path, "landmarks", there, column.null_count)
+            points = np.asarray(column.cast(kind).flatten()).reshape(-1, 68, 2)
+            if not np.isfinite(points).all():
+                raise BadBank(
+                    path, "holds landmarks that are no numbers", "extract the bank again"
+                )
+            yield points
 
 
 def _table(rows: Sequence[FaceRow]) -> pa.Table:

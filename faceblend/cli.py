@@ -641,6 +641,50 @@ def bench_parallel(
     return _measured(result, json)
 
 
+def bench_memory(
+    bank: Path,
+    recipe: Recipe,
+    faces: int = 1_000_000,
+    candidates: int = 5000,
+    samples: int = 200,
+    workers: int = 2,
+    json: Path | None = None,
+) -> int:
+    """Measure how much memory blending from a large bank takes: one made up from a small one.
+
+    It goes to the temporary folder, 1.9 GB for a million faces; writing it takes a minute or two
+    and 4 GB of memory.
+
+    Args:
+        bank: folder of the bank whose crops are repeated and landmarks imitated
+        recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
+        faces: faces that are made up, 100 a video
+        candidates: faces that a sampled search looks at
+        samples: samples that each process makes with either search
+        workers: processes
+        json: file for the figures
+    """
+    from faceblend.bench.memory import bench_memory as run
+
+    result = run(
+        FaceBank.open(bank),
+        recipe,
+        faces=faces,
+        candidates=candidates,
+        samples=samples,
+        workers=workers,
+    )
+    table = Table("partner search", "MiB", title=f"most resident memory, {faces:,} faces")
+    for name, peaks in (("sampled", result.sampled_mib), ("exact", result.exact_mib)):
+        table.add_row(name, ", ".join(f"{peak:.0f}" for peak in peaks))
+    Console(markup=False).print(table)
+    print(
+        "a process each; pages of mapped files count, and all processes share them "
+        f"(the bank's files: {result.bank_mib:.0f} MiB); opened in {result.open_seconds:.1f} s"
+    )
+    return _measured(result, json)
+
+
 def bench_extract(video: Path, frames: int = 0, rounds: int = 1, json: Path | None = None) -> int:
     """Time following faces in a video on one core, beside searching every frame in full.
 
@@ -740,6 +784,7 @@ COMMANDS: dict[str, _Entry] = {
             "generate": _Command(function=bench_generate, first=("bank",)),
             "parallel": _Command(function=bench_parallel, first=("bank",)),
             "search": _Command(function=bench_search, first=("bank",)),
+            "memory": _Command(function=bench_memory, first=("bank",)),
             "store": _Command(function=bench_store, first=("bank",)),
             "extract": _Command(function=bench_extract, first=("video",)),
         },

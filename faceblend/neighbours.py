@@ -69,8 +69,7 @@ def neighbours(
     if path.exists() and bank.neighbours is not None and bank.neighbours.shape[1] >= top:
         return Neighbours(path=path, kept=len(starts), done=0)
     if device == "cpu":
-        for split in np.unique(bank.splits[bank.reals]):
-            bank.index(int(split))  # on disk before the workers ask for it
+        partner.arrange(bank)  # on disk before the workers ask for it
     else:
         _check_device(device)  # before the work begins
         workers = 1

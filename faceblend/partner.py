@@ -64,6 +64,17 @@ def nearest_of_all(bank: FaceBank, row: int, top: int = 1) -> Int[np.ndarray, " 
     return index.nearest(bank.landmarks[row], may, top)[0]
 
 
+def arrange(bank: FaceBank) -> None:
+    """Make what :func:`nearest_of_all` needs, so that each worker need not make its own.
+
+    Does nothing where the bank keeps no copies, or keeps the neighbours themselves.
+    """
+    if bank.neighbours_path(1) is None or bank.neighbours is not None:
+        return
+    for split in np.unique(bank.splits[bank.reals]):
+        bank.index(int(split))
+
+
 def check(bank: FaceBank) -> None:
     """Refuse a bank in which nobody could lend a face to anybody.
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from faceblend import bank as bank_module
 from faceblend.bank import FORMAT, SCHEMA, FaceBank, FaceRow
 from faceblend.doctor import doctor
 from faceblend.errors import BadBank, BadImage
@@ -153,6 +154,15 @@ def test_the_mapped_copy_is_made_again_when_it_is_not_what_it_should_be(
         cache.write_bytes(
             {"empty": b"", "cut": data[: len(data) // 2], "noise": b"x" * 99}[damage]
         )
+    np.testing.assert_array_equal(FaceBank.open(own.root).landmarks, before)
+    assert cache.read_bytes() == data
+
+
+def test_landmarks_are_copied_in_blocks(own: FaceBank, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cache,) = (own.root / "cache").iterdir()
+    before, data = np.array(own.landmarks), cache.read_bytes()
+    cache.unlink()
+    monkeypatch.setattr(bank_module, "_BATCH", 5)
     np.testing.assert_array_equal(FaceBank.open(own.root).landmarks, before)
     assert cache.read_bytes() == data
 

@@ -15,7 +15,8 @@ from faceblend.bench import generate as bench_of_generate
 from faceblend.bench import madeup
 from faceblend.bench.extract import bench_extract
 from faceblend.bench.generate import STEPS, bench_generate
-from faceblend.bench.madeup import made_up
+from faceblend.bench.madeup import made_up, made_up_bank
+from faceblend.bench.memory import bench_memory
 from faceblend.bench.parallel import bench_parallel
 from faceblend.bench.reference import straightforward
 from faceblend.bench.search import bench_search, measured
@@ -165,6 +166,28 @@ def test_measuring_every_face_in_one_pass_is_measuring_it_for_each(
         np.testing.assert_array_equal(apart, far[order])
         tied += len(np.unique(apart)) < 5
     assert tied > 5
+
+
+def test_a_made_up_bank_shows_crops_of_another_and_can_be_blended_from(
+    bank: FaceBank, tmp_path: Path
+) -> None:
+    made = made_up_bank(bank, 250, stream(0, 0, "test"), tmp_path)
+    assert (len(made), len(np.unique(made.videos)), made.crop_size) == (250, 3, bank.crop_size)
+    np.testing.assert_array_equal(made.image(113), bank.image(1))
+    made_up(bank, 250, stream(0, 0, "test"), tmp_path / "again.npy")
+    np.testing.assert_array_equal(made.landmarks, np.load(tmp_path / "again.npy"))
+    assert len(straightforward(made, load_recipe("bi"), 0, 0)) == 2
+
+
+def test_memory_is_measured_in_processes_of_its_own(bank: FaceBank) -> None:
+    result = bench_memory(bank, load_recipe("bi"), faces=400, candidates=50, samples=40)
+    for peaks in (result.sampled_mib, result.exact_mib):
+        assert 1 <= len(peaks) <= 2
+        assert all(50 < peak < 1000 for peak in peaks)
+    assert result.bank_mib > 0.4
+    json.dumps(result.to_dict())
+    with pytest.raises(BadArgument, match="samples: is 0; give 1 or more"):
+        bench_memory(bank, load_recipe("bi"), samples=0)
 
 
 def test_every_layout_of_a_shard_is_timed(bank: FaceBank) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -172,6 +173,18 @@ def test_exact_search_is_nearest_over_every_real_face(tmp_path: Path) -> None:
     drawn = draw(bank, recipe, 0, 0)
     assert drawn.fake is not None
     assert drawn.fake.foreground in partner.nearest(bank, drawn.background, bank.reals, 3)
+
+
+def test_what_exact_search_needs_is_made_before_the_workers_start(tmp_path: Path) -> None:
+    bank = split_bank(tmp_path)
+    partner.arrange(bank)
+    assert len(list((tmp_path / "cache").glob("index*"))) == 2
+    # a bank of another program's pictures keeps nothing
+    bank.to_landmarks_json(tmp_path / "landmarks.json")
+    cv2.imwrite(str(tmp_path / "000000.png"), np.zeros((317, 317, 3), np.uint8))
+    classic = FaceBank.from_landmarks_json(tmp_path / "landmarks.json", tmp_path)
+    partner.arrange(classic)
+    assert not classic._indexes
 
 
 def test_sums_and_index_are_kept_beside_the_bank_and_made_again(tmp_path: Path) -> None:

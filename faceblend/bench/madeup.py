@@ -1,11 +1,14 @@
 """Landmarks like a bank's, as many as wanted: what a large bank costs, without having one."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
 
-from faceblend.bank import FaceBank
+from faceblend import jobs
+from faceblend.bank import FaceBank, FaceRow
 from faceblend.bench.machine import check_least
 from faceblend.errors import BadArgument
 
@@ -61,3 +64,52 @@ def made_up(bank: FaceBank, faces: int, rng: Generator, path: Path) -> int:
             mapped[twins] = mapped[rng.integers(0, twins)]
     mapped.flush()
     return modes
+
+
+def made_up_bank(bank: FaceBank, faces: int, rng: Generator, root: Path) -> FaceBank:
+    """A bank with made-up landmarks, whose videos all show the same few crops of another.
+
+    Args:
+        bank: whose landmarks and crops are taken.
+        faces: how many.
+        rng: where the landmarks are drawn from.
+        root: an empty folder for it.
+
+    Raises:
+        BadArgument: see :func:`made_up`.
+    """
+    made_up(bank, faces, rng, root / "landmarks.npy")
+    landmarks = np.load(root / "landmarks.npy", mmap_mode="r")
+    shown = [bank.crop(place % len(bank)) for place in range(FRAMES)]
+    crcs = [bank.table["crc32"][place % len(bank)].as_py() for place in range(FRAMES)]
+    names = [f"{place:06d}{Path(crop).suffix}" for place, crop in enumerate(shown)]
+    (root / "shown").mkdir()
+    (root / "crops").mkdir()
+    for crop, name in zip(shown, names, strict=True):
+        shutil.copy(bank.root / crop, root / "shown" / name)
+    videos = range(-(-faces // FRAMES))
+    for video in videos:
+        # a name of its own for every crop, and one folder of files
+        (root / "crops" / f"v{video:06d}").symlink_to("../shown", target_is_directory=True)
+
+    def rows(report: jobs.Progress) -> Iterator[FaceRow]:
+        for video in videos:
+            points = landmarks[video * FRAMES : (video + 1) * FRAMES].reshape(-1, 136).tolist()
+            for frame, one in enumerate(points):
+                yield FaceRow(
+                    video=f"v{video:06d}",
+                    frame=frame,
+                    source=f"v{video:06d}.mp4",
+                    crop=f"crops/v{video:06d}/{names[frame]}",
+                    crc32=crcs[frame],
+                    box=[0.0, 0.0, 100.0, 100.0],
+                    score=1.0,
+                    crop_to_frame=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+                    landmarks=one,
+                )
+            report.advance(len(points))
+
+    with jobs.progress("make up a bank", total=faces, unit="faces") as report:
+        made = FaceBank.create(root, rows(report), crop_size=bank.crop_size, made_by={})
+    (root / "landmarks.npy").unlink()
+    return made
