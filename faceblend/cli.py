@@ -21,6 +21,7 @@ from rich.table import Table
 
 from faceblend import __version__, atomic
 from faceblend.bank import FaceBank
+from faceblend.bench import commands as benches
 from faceblend.errors import BadArgument, FaceblendError
 from faceblend.recipe import Recipe, load_recipe, preset_names
 
@@ -279,10 +280,11 @@ def generate(
     if dry_run:
         print(yaml.safe_dump(recipe.to_dict(), sort_keys=False), end="")
         return DONE
+    from faceblend.convert import open_bank
     from faceblend.generate import generate as run
 
     report = run(
-        _open_bank(bank, crops),
+        open_bank(bank, crops),
         recipe,
         out,
         count=count,
@@ -309,13 +311,14 @@ def verify(
         replays: samples to make again, spread over the set
         crops: folder that the keys of a landmark file start from; its own if not given
     """
+    from faceblend.convert import open_bank
     from faceblend.store import verify as run
 
     if crops is not None and bank is None:
         raise BadArgument("--crops", "is of a bank, and none is given", "give --bank too")
     report = run(
         set,
-        bank=None if bank is None else _open_bank(bank, crops),
+        bank=None if bank is None else open_bank(bank, crops),
         replays=replays,
     )
     for problem in report.problems:
@@ -350,11 +353,11 @@ def export(
         workers: processes; every core if not given
         strict: exit with 1 if any crop was refused
     """
-    from faceblend.convert import export_bank
+    from faceblend.convert import export_bank, open_bank
     from faceblend.videos import read_videos
 
     report = export_bank(
-        _open_bank(bank, crops),
+        open_bank(bank, crops),
         out,
         to,
         size=size,
@@ -484,241 +487,6 @@ def demo(out: Path = Path("demo"), workers: int | None = None) -> int:
     return DONE
 
 
-def bench_generate(
-    bank: Path,
-    recipe: Recipe,
-    count: int = 200,
-    rounds: int = 5,
-    reference: int = 0,
-    mixed: bool = False,
-    crops: Path | None = None,
-    json: Path | None = None,
-) -> int:
-    """Time the generator on one core, and each of its steps; nothing is stored.
-
-    Args:
-        bank: folder of the bank, or a classic landmark file (see --crops)
-        recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
-        count: samples a round
-        rounds: timed rounds, after one that is not counted
-        reference: samples a round of the straightforward way, in turn with the library's; meant
-            for the recipe algohunt
-        mixed: reals and fakes in the recipe's shares, instead of fakes only
-        crops: folder that the keys of a landmark file start from; its own if not given
-        json: file for the figures
-    """
-    from faceblend.bench.generate import bench_generate as run
-
-    result = run(
-        _open_bank(bank, crops),
-        recipe,
-        count=count,
-        rounds=rounds,
-        fakes_only=not mixed,
-        reference=reference,
-    )
-    kind = "samples" if mixed else "fakes"
-    table = Table("step", f"ms a {kind[:-1]}", title=f"{recipe.name}, one core")
-    for name, spent in result.step_ms.items():
-        table.add_row(name, f"{spent:.3f}")
-    Console(markup=False).print(table)
-    rates = ", ".join(f"{rate:.0f}" for rate in sorted(result.rounds))
-    print(f"{result.samples_per_second:.0f} {kind} a second (median of {rates})")
-    print(
-        f"{result.samples_per_second / result.floor_per_second:.0%} of the speed of decoding two "
-        "crops and the JPEG step alone"
-    )
-    if result.reference_ratio is not None and result.reference_per_second is not None:
-        print(
-            f"{result.reference_ratio:.1f} times the straightforward way "
-            f"({1000 / result.reference_per_second:.0f} ms a fake)"
-        )
-    return _measured(result, json)
-
-
-def bench_search(
-    bank: Path,
-    faces: int = 1_000_000,
-    candidates: int = 5000,
-    queries: int = 1000,
-    rounds: int = 5,
-    checked: int = 1000,
-    workers: int = 2,
-    json: Path | None = None,
-) -> int:
-    """Time partner search by one process and by several, over landmarks made up like a bank's.
-
-    Args:
-        bank: folder of the bank whose landmarks the made-up ones are like
-        faces: faces that are made up, 100 a video
-        candidates: faces that a sampled search looks at
-        queries: queries a round and process
-        rounds: timed rounds, after one that is not counted
-        checked: queries that are compared with measuring every face; 1000 of a million take two
-            minutes of one process
-        workers: processes that search at once
-        json: file for the figures
-    """
-    from faceblend.bench.search import bench_search as run
-
-    result = run(
-        FaceBank.open(bank),
-        faces=faces,
-        candidates=candidates,
-        queries=queries,
-        rounds=rounds,
-        checked=checked,
-        workers=workers,
-    )
-    table = Table(
-        "", "figure", title=f"{faces:,} faces that vary in {result.modes} ways, one process"
-    )
-    table.add_row("nearest of all, queries a second", f"{result.exact_per_second:.0f}")
-    table.add_row(f"of {workers} processes at once", f"{result.all_per_second:.0f}")
-    table.add_row("times as many as of one", f"{result.speedup:.2f}")
-    table.add_row(f"nearest of {candidates:,}, ms", f"{result.sampled_ms:.3f}")
-    table.add_row(f"nearest of {candidates:,} in a loop, ms", f"{result.loop_ms:.1f}")
-    table.add_row("arranging all, once, s", f"{result.build_seconds:.1f}")
-    table.add_row("most resident memory while arranging, MiB", f"{result.peak_mib:.0f}")
-    table.add_row("while searching, mapped files included", f"{result.worker_peak_mib:.0f}")
-    Console(markup=False).print(table)
-    print(
-        f"{result.equal} of {result.checked} checked queries are those of measuring every face, "
-        f"{result.tied} with ties ({result.check_seconds:.0f} s)"
-    )
-    return _measured(result, json)
-
-
-def bench_store(
-    bank: Path, recipe: Recipe, count: int = 200, rounds: int = 5, json: Path | None = None
-) -> int:
-    """Time layouts of a shard: writing, reading at random, size.
-
-    Args:
-        bank: folder of the bank
-        recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
-        count: samples
-        rounds: timed rounds, after one that is not counted
-        json: file for the figures
-    """
-    from faceblend.bench.store import bench_store as run
-
-    result = run(FaceBank.open(bank), recipe, count=count, rounds=rounds)
-    table = Table("layout", "write, ms", "reads a second", "KiB", title="a sample, one core")
-    for name, one in result.layouts.items():
-        table.add_row(name, f"{one.write_ms:.2f}", f"{one.reads_per_second:.0f}", f"{one.kib:.0f}")
-    Console(markup=False).print(table)
-    return _measured(result, json)
-
-
-def bench_parallel(
-    bank: Path,
-    recipe: Recipe,
-    workers: int = 2,
-    shards: int = 4,
-    rounds: int = 5,
-    json: Path | None = None,
-) -> int:
-    """Time several processes beside one, with and without committing shards.
-
-    Args:
-        bank: folder of the bank
-        recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
-        workers: processes
-        shards: shards of 100 samples that each process makes a round
-        rounds: timed rounds, after one that is not counted
-        json: file for the figures
-    """
-    from faceblend.bench.parallel import bench_parallel as run
-
-    result = run(FaceBank.open(bank), recipe, workers=workers, shards=shards, rounds=rounds)
-    print(
-        f"one process {result.one_per_second:.0f} samples a second, {workers} processes "
-        f"{result.bare_per_second:.0f}: {result.speedup:.2f} times\n"
-        f"committing shards {result.stored_per_second:.0f}: {result.stored_share:.0%} of that\n"
-        f"most resident memory of a worker: {result.peak_mib:.0f} MiB"
-    )
-    return _measured(result, json)
-
-
-def bench_memory(
-    bank: Path,
-    recipe: Recipe,
-    faces: int = 1_000_000,
-    candidates: int = 5000,
-    samples: int = 200,
-    workers: int = 2,
-    json: Path | None = None,
-) -> int:
-    """Measure how much memory blending from a large bank takes: one made up from a small one.
-
-    It goes to the temporary folder, 1.9 GB for a million faces; writing it takes a minute or two
-    and 4 GB of memory.
-
-    Args:
-        bank: folder of the bank whose crops are repeated and landmarks imitated
-        recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
-        faces: faces that are made up, 100 a video
-        candidates: faces that a sampled search looks at
-        samples: samples that each process makes with either search
-        workers: processes
-        json: file for the figures
-    """
-    from faceblend.bench.memory import bench_memory as run
-
-    result = run(
-        FaceBank.open(bank),
-        recipe,
-        faces=faces,
-        candidates=candidates,
-        samples=samples,
-        workers=workers,
-    )
-    table = Table("partner search", "MiB", title=f"most resident memory, {faces:,} faces")
-    for name, peaks in (("sampled", result.sampled_mib), ("exact", result.exact_mib)):
-        table.add_row(name, ", ".join(f"{peak:.0f}" for peak in peaks))
-    Console(markup=False).print(table)
-    print(
-        "a process each; pages of mapped files count, and all processes share them "
-        f"(the bank's files: {result.bank_mib:.0f} MiB); opened in {result.open_seconds:.1f} s"
-    )
-    return _measured(result, json)
-
-
-def bench_extract(video: Path, frames: int = 0, rounds: int = 1, json: Path | None = None) -> int:
-    """Time following faces in a video on one core, beside searching every frame in full.
-
-    Args:
-        video: the file; decoding counts
-        frames: evenly spaced ones; 0 takes all
-        rounds: of both ways, in alternation
-        json: file for the figures
-    """
-    from faceblend.bench.extract import bench_extract as run
-
-    result = run(video, frames=frames, rounds=rounds)
-    table = Table(
-        "", "s", "ms a frame", title=f"{result.frames} frames of {result.size}, one core"
-    )
-    ways = {"every frame in full": result.naive_seconds, "followed": result.seconds}
-    for name, seconds in ways.items():
-        table.add_row(name, f"{seconds:.2f}", f"{1000 * seconds / result.frames:.1f}")
-    Console().print(table)
-    print(
-        f"{result.ratio:.1f} times as fast; {result.kept:.1%} of {result.naive_faces} faces kept; "
-        f"landmarks {result.apart_median:.1%} of the eyes' distance apart (median), "
-        f"{result.apart_95:.1%} (95th percentile)"
-    )
-    return _measured(result, json)
-
-
-def _measured(result: Any, json: Path | None) -> int:
-    print(", ".join(f"{name} {value}" for name, value in result.machine.items()))
-    if json is not None:
-        atomic.write_json(json, result.to_dict())
-    return DONE
-
-
 def neighbours(bank: Path, top: int = 5, workers: int | None = None, device: str = "cpu") -> int:
     """Find every real face's nearest partners once, for recipes with partner.search exact.
 
@@ -781,12 +549,13 @@ COMMANDS: dict[str, _Entry] = {
     "bench": _Group(
         summary="Time a part of the library.",
         commands={
-            "generate": _Command(function=bench_generate, first=("bank",)),
-            "parallel": _Command(function=bench_parallel, first=("bank",)),
-            "search": _Command(function=bench_search, first=("bank",)),
-            "memory": _Command(function=bench_memory, first=("bank",)),
-            "store": _Command(function=bench_store, first=("bank",)),
-            "extract": _Command(function=bench_extract, first=("video",)),
+            "generate": _Command(function=benches.generate, first=("bank",)),
+            "parallel": _Command(function=benches.parallel, first=("bank",)),
+            "read": _Command(function=benches.read, first=("set",)),
+            "search": _Command(function=benches.search, first=("bank",)),
+            "memory": _Command(function=benches.memory, first=("bank",)),
+            "store": _Command(function=benches.store, first=("bank",)),
+            "extract": _Command(function=benches.extract, first=("video",)),
         },
     ),
 }
@@ -939,30 +708,6 @@ def _split_overrides(words: list[str]) -> tuple[list[str], dict[str, Any]]:
         except yaml.YAMLError:
             raise BadArgument(word, f"{value!r} is not YAML", "for a range: [low, high]") from None
     return rest, overrides
-
-
-def _open_bank(path: Path, crops: Path | None) -> FaceBank:
-    if path.suffix == ".json":
-        return FaceBank.from_landmarks_json(path, crops if crops is not None else path.parent)
-    if crops is not None:
-        raise BadArgument("--crops", "goes with a landmark file", f"{path} is a folder: drop it")
-    if path.is_dir() and not (path / "bank.json").exists():
-        tree = _deepfakebench(path)
-        if tree is not None:
-            return tree
-    return FaceBank.open(path)
-
-
-def _deepfakebench(path: Path) -> FaceBank | None:
-    """A DeepfakeBench tree, where the folder is one."""
-    from faceblend.ingest.deepfakebench import has_frames, read_deepfakebench
-
-    if not has_frames(path):
-        return None
-    tree = read_deepfakebench(path)
-    for refused in tree.refused:
-        print(f"{refused.source}: {refused.reason}", file=sys.stderr)
-    return tree.bank
 
 
 def _cores(workers: int | None) -> int:

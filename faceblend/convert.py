@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,7 @@ from faceblend.errors import BadArgument, BadBank, FaceblendError
 from faceblend.face import Image, Landmarks
 from faceblend.faces_df import write_faces_df
 from faceblend.ingest.crop import Crop
-from faceblend.ingest.deepfakebench import picture_paths
+from faceblend.ingest.deepfakebench import has_frames, picture_paths, read_deepfakebench
 from faceblend.ingest.video import SUFFIXES
 
 Layout = Literal["deepfakebench", "folder", "json", "faces-df"]
@@ -42,6 +43,28 @@ class ExportReport:
         kept = f" ({self.kept:,} were there)" if self.kept else ""
         refused = f"; {len(self.refused):,} refused" if self.refused else ""
         return f"{self.faces:,} faces in {self.out}{kept}{refused}"
+
+
+def open_bank(path: Path, crops: Path | None = None) -> FaceBank:
+    """A bank, whatever lies there: its own folder, a classic landmark file, DeepfakeBench's tree.
+
+    Args:
+        path: the folder, or the landmark file.
+        crops: folder that the keys of a landmark file start from; its own if not given.
+
+    Raises:
+        BadArgument: ``crops`` is given with a folder.
+        BadBank: there is no bank, or it is damaged.
+    """
+    if path.suffix == ".json":
+        return FaceBank.from_landmarks_json(path, crops if crops is not None else path.parent)
+    if crops is not None:
+        raise BadArgument("--crops", "goes with a landmark file", f"{path} is a folder: drop it")
+    if path.is_dir() and not (path / "bank.json").exists():
+        tree = _deepfakebench(path)
+        if tree is not None:
+            return tree
+    return FaceBank.open(path)
 
 
 def export_bank(
@@ -286,3 +309,13 @@ def _npy(points: Landmarks) -> bytes:
     file = io.BytesIO()
     np.save(file, points, allow_pickle=False)
     return file.getvalue()
+
+
+def _deepfakebench(path: Path) -> FaceBank | None:
+    """A DeepfakeBench tree, where the folder is one."""
+    if not has_frames(path):
+        return None
+    tree = read_deepfakebench(path)
+    for refused in tree.refused:
+        print(f"{refused.source}: {refused.reason}", file=sys.stderr)
+    return tree.bank

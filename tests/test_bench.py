@@ -18,11 +18,13 @@ from faceblend.bench.generate import STEPS, bench_generate
 from faceblend.bench.madeup import made_up, made_up_bank
 from faceblend.bench.memory import bench_memory
 from faceblend.bench.parallel import bench_parallel
+from faceblend.bench.read import bench_read
 from faceblend.bench.reference import straightforward
 from faceblend.bench.search import bench_search, measured
-from faceblend.bench.store import OURS, bench_store
+from faceblend.bench.store import OURS, _plugins, bench_store
 from faceblend.draw import stream
 from faceblend.errors import BadArgument
+from faceblend.generate import generate
 from faceblend.recipe import load_recipe
 
 
@@ -195,7 +197,33 @@ def test_every_layout_of_a_shard_is_timed(bank: FaceBank) -> None:
     assert result.layouts[OURS].kib > 256
     assert result.layouts["gzip-1"].kib < result.layouts["raw"].kib
     assert all(one.write_ms > 0 and one.reads_per_second > 0 for one in result.layouts.values())
+    assert result.plugins == ("zstd-1" in result.layouts) == ("blosc2 zstd-1" in result.layouts)
     json.dumps(result.to_dict())
+
+
+def test_compressed_layouts_are_left_out_where_no_plugin_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert _plugins() == {}
+
+
+def test_compressing_by_a_plugin_makes_a_set_smaller(bank: FaceBank) -> None:
+    pytest.importorskip("hdf5plugin")
+    layouts = bench_store(bank, load_recipe("bi"), count=4, rounds=1).layouts
+    assert len(_plugins()) == 5
+    for name in _plugins():
+        assert layouts[name].kib < 0.9 * layouts["raw"].kib
+
+
+def test_reading_a_set_is_timed(bank: FaceBank, tmp_path: Path) -> None:
+    generate(bank, load_recipe("bi"), tmp_path / "set", count=4, workers=1)
+    result = bench_read(tmp_path / "set", count=6, rounds=1)
+    assert result.samples == 4
+    assert min(result.pixels_per_second, result.in_order_per_second, result.whole_per_second) > 0
+    assert json.loads(json.dumps(result.to_dict()))["machine"]["layout"] == "hdf5"
+    with pytest.raises(BadArgument, match="rounds: is 0; give 1 or more"):
+        bench_read(tmp_path / "set", rounds=0)
 
 
 def test_processes_are_timed_beside_one(bank: FaceBank) -> None:

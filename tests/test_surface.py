@@ -58,6 +58,7 @@ PARAMETERS: dict[Any, str] = {
     "check='deep' workers=1 executor=None",
     extract.landmarks: "source out * detector=None min_face=40 max_pixels=128000000 workers=1 "
     "executor=None",
+    convert.open_bank: "path crops=None",
     convert.export_bank: "bank out to * size=None dataset=None videos=None workers=1",
     forged.xray_of: "fake out * original=None mask=None how=None",
     forged.xray_of_ffpp: "root out * how=None originals=False workers=1",
