@@ -204,7 +204,7 @@ def test_every_layout_of_a_shard_is_timed(bank: FaceBank) -> None:
 def test_compressed_layouts_are_left_out_where_no_plugin_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert _plugins() == {}
 
 
