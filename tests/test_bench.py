@@ -230,6 +230,7 @@ def test_processes_are_timed_beside_one(bank: FaceBank) -> None:
     recipe = load_recipe("bi")
     result = bench_parallel(bank, recipe, shards=1, rounds=1)
     assert result.speedup == result.bare_per_second / result.one_per_second
+    assert result.spin_speedup > 0
     assert result.stored_share == result.stored_per_second / result.bare_per_second
     assert result.peak_mib > 50
     json.dumps(result.to_dict())

@@ -7,7 +7,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,8 @@ from faceblend.errors import BadArgument
 from faceblend.sample import versions
 
 T = TypeVar("T")
+
+_SPINS = 25  # half a second
 
 
 def machine(**more: Any) -> dict[str, Any]:
@@ -58,6 +60,22 @@ def processes(workers: int) -> Iterator[ProcessPoolExecutor]:
 def _prepare() -> None:
     cv2.setNumThreads(0)
     jobs.keep_memory()
+
+
+def spin_rate(pool: Executor, workers: int) -> float:
+    """Loops of plain arithmetic a second by a pool: what the machine gives to so many processes.
+
+    Processors that are shared with others give two processes less than twice as much.
+    """
+    loops = _SPINS * workers
+    return loops / timed(lambda: list(pool.map(_spin, range(loops))))[0]
+
+
+def _spin(_: int) -> int:
+    total = 0
+    for number in range(300_000):  # some 20 ms
+        total += number * number
+    return total
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> float:

@@ -12,7 +12,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from faceblend.bank import FaceBank
-from faceblend.bench.machine import check_least, machine, peak_mib, processes, ratio
+from faceblend.bench.machine import (
+    check_least,
+    machine,
+    peak_mib,
+    processes,
+    ratio,
+    spin_rate,
+)
 from faceblend.errors import Rejected
 from faceblend.recipe import Recipe
 from faceblend.sample import Sample, sample, versions
@@ -36,6 +43,8 @@ class ParallelBench:
     """samples rendered and committed by all, a synced and hashed shard each"""
     speedup: float
     """of all over one, side by side"""
+    spin_speedup: float
+    """the same of plain arithmetic: what the machine itself gives"""
     stored_share: float
     """of what all render bare, what they commit; side by side"""
     peak_mib: float
@@ -48,7 +57,7 @@ class ParallelBench:
 
 
 def bench_parallel(
-    bank: FaceBank, recipe: Recipe, *, workers: int = 2, shards: int = 4, rounds: int = 5
+    bank: FaceBank, recipe: Recipe, *, workers: int = 2, shards: int = 12, rounds: int = 5
 ) -> ParallelBench:
     """Time processes that are already running; one and all of them take turns.
 
@@ -66,11 +75,14 @@ def bench_parallel(
     check_least(1, shards=shards, rounds=rounds)
     recipe.check_fits(bank.crop_size)
     one, bare, stored, peaks = list[float](), list[float](), list[float](), list[float]()
+    spun, spun_all = list[float](), list[float]()
     with TemporaryDirectory() as folder, processes(workers) as pool, processes(1) as single:
         for number in range(rounds + 1):
             work = partial(_render, bank.root, recipe, number, None)
             one.append(_rate(single, work, shards, peaks))
             bare.append(_rate(pool, work, workers * shards, peaks))
+            spun.append(spin_rate(single, 1))
+            spun_all.append(spin_rate(pool, workers))
             work = partial(_render, bank.root, recipe, number, Path(folder))
             stored.append(_rate(pool, work, workers * shards, peaks))
     one, bare, stored = one[1:], bare[1:], stored[1:]
@@ -80,6 +92,7 @@ def bench_parallel(
         bare_per_second=statistics.median(bare),
         stored_per_second=statistics.median(stored),
         speedup=ratio(bare, one),
+        spin_speedup=ratio(spun_all, spun),
         stored_share=ratio(stored, bare),
         peak_mib=max(peaks),
         machine=machine(recipe=recipe.name, faces=len(bank), shard=SHARD),

@@ -20,6 +20,7 @@ from faceblend.bench.machine import (
     peak_mib,
     processes,
     ratio,
+    spin_rate,
     timed,
 )
 from faceblend.bench.madeup import FRAMES, TWIN, made_up
@@ -49,6 +50,8 @@ class SearchBench:
     """the same by so many processes at once"""
     speedup: float
     """of all over one, side by side"""
+    spin_speedup: float
+    """the same of plain arithmetic: what the machine itself gives"""
     sampled_ms: float
     """median of the nearest of ``candidates`` random faces"""
     loop_ms: float
@@ -115,11 +118,14 @@ def bench_search(
             return [int(row) for row in rng.integers(faces, size=count)]
 
         one, every = list[float](), list[float]()
+        spun, spun_all = list[float](), list[float]()
         sampled_ms, loop_ms, peaks = list[float](), list[float](), list[float]()
         with processes(workers) as pool, processes(1) as single:
             for number in range(rounds + 1):
                 one.append(_rate(single, folder, rows(queries), []))
                 every.append(_rate(pool, folder, rows(workers * queries), peaks))
+                spun.append(spin_rate(single, 1))
+                spun_all.append(spin_rate(pool, workers))
                 sampled = partial(_sampled, folder, candidates, number)
                 sampled_ms += single.map(sampled, [rows(queries)])
                 loop_ms += single.map(partial(_loop, folder, candidates, number), [rows(4)])
@@ -132,6 +138,7 @@ def bench_search(
             workers=workers,
             all_per_second=statistics.median(every[1:]),
             speedup=ratio(every[1:], one[1:]),
+            spin_speedup=ratio(spun_all, spun),
             sampled_ms=statistics.median(sampled_ms[1:]),
             loop_ms=statistics.median(loop_ms[1:]),
             candidates=candidates,
