@@ -9,7 +9,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
-BANKS = {"jpeg": "JPEG bank", "png": "PNG bank", "decoded": "decoded bank"}
+BANKS = {
+    "jpeg": "JPEG\n4:4:4",
+    "jpeg420": "JPEG\n4:2:0",
+    "png": "PNG",
+    "decoded": "decoded",
+}
 
 
 def _read(name: str) -> Any:
