@@ -293,8 +293,7 @@ def _alpha(landmarks: Landmarks, size: int, fake: FakeDraw) -> Alpha:
     drawn = fake.mask
     region: Mask = NAMED["mask"][drawn.kind](landmarks, size)
     if drawn.offsets is not None:
-        field = warp.piecewise(np.asarray(drawn.offsets, np.float32), size)
-        region = warp.bend(region, field)
+        region = warp.bend(region, np.asarray(drawn.offsets, np.float32))
     region = masks.dilate(masks.erode(region, drawn.erode), drawn.dilate)
     if drawn.soften == "blur":
         return masks.blur(region, drawn.width * size)

@@ -27,7 +27,7 @@ STEPS: dict[str, tuple[Callable[..., Any], ...]] = {
     "draw the numbers": (draw.draw,),
     "resize to the working size": (geometry.resize,),
     "mask": tuple(NAMED["mask"].values()),
-    "deform the mask": (warp.piecewise, warp.bend),
+    "deform the mask": (warp.bend,),
     "erode, dilate": (mask.erode, mask.dilate),
     "soften the edge": (mask.feather, mask.blur),
     "place the foreground": (warp.place,),

@@ -105,57 +105,90 @@ def place(
     )
 
 
-def piecewise(offsets: Float32[np.ndarray, "rows columns 2"], size: int) -> Field:
+def piecewise(
+    offsets: Float32[np.ndarray, "points_down points_across 2"],
+    size: int,
+    rows: slice = slice(None),
+    columns: slice = slice(None),
+) -> Field:
     """Displacement field of a piecewise-affine map of a square picture.
 
     Control points stand on a regular grid over the picture, the corners included. Every
     cell is cut along its falling diagonal, and the field is linear in each triangle.
 
     Args:
-        offsets: (rows, columns, 2) float32 ``(dx, dy)`` of every control point, as a share
-            of the picture's side; at least two rows and two columns.
+        offsets: (points down, points across, 2) float32 ``(dx, dy)`` of every control point, as
+            a share of the picture's side; at least two each way.
         size: the picture's side, px.
+        rows, columns: the part of the picture that is wanted.
 
     Returns:
-        (2, size, size) float32: the x and the y that each output pixel is read from.
+        (2, rows, columns) float32: the x and the y that each output pixel is read from.
     """
-    rows, columns = offsets.shape[0] - 1, offsets.shape[1] - 1
-    u, across = _axis(columns, size)
-    v, down = _axis(rows, size)
-    points = _grid(rows, columns) * np.float32(size - 1) + offsets.transpose(2, 0, 1) * size
+    points = _points(offsets, size)
+    cells_down, cells_across = points.shape[1] - 1, points.shape[2] - 1
+    u, across = (one[columns] for one in _axis(cells_across, size))
+    v, down = (one[rows] for one in _axis(cells_down, size))
     # in a cell with corners P, both triangles are P00 + u (P01 - P00) + v (P10 - P00)
     # + min(u, v) (P00 + P11 - P01 - P10): small matrix products, no gathering
     corners = points[:, :-1, :-1]
-    plane = np.zeros((2, 2 * rows, 2 * columns), np.float32)
-    plane[:, :rows, :columns] = corners
-    plane[:, :rows, columns:] = points[:, :-1, 1:] - corners
-    plane[:, rows:, :columns] = points[:, 1:, :-1] - corners
-    twist = points[:, 1:, 1:] - points[:, :-1, 1:] - plane[:, rows:, :columns]
+    plane = np.zeros((2, 2 * cells_down, 2 * cells_across), np.float32)
+    plane[:, :cells_down, :cells_across] = corners
+    plane[:, :cells_down, cells_across:] = points[:, :-1, 1:] - corners
+    plane[:, cells_down:, :cells_across] = points[:, 1:, :-1] - corners
+    twist = points[:, 1:, 1:] - points[:, :-1, 1:] - plane[:, cells_down:, :cells_across]
     fold = np.minimum.outer(v, u)
-    field = np.empty((2, size, size), np.float32)
+    field = np.empty((2, len(v), len(u)), np.float32)
     for one in range(2):
         # OpenCV's product adds in place, and numpy's is slow where a cell is the whole picture
-        strips, made = down[:, :rows] @ twist[one], field[one]
-        cv2.gemm(strips, across[:, :columns], 1, None, 0, made, cv2.GEMM_2_T)
+        strips, made = down[:, :cells_down] @ twist[one], field[one]
+        cv2.gemm(strips, across[:, :cells_across], 1, None, 0, made, cv2.GEMM_2_T)
         cv2.multiply(made, fold, made)
         cv2.gemm(down @ plane[one], across, 1, made, 1, made, cv2.GEMM_2_T)
     return field
 
 
-def bend(mask: Mask, field: Field) -> Mask:
-    """Read a mask through a displacement field; beyond the picture it is empty.
+def bend(mask: Mask, offsets: Float32[np.ndarray, "points_down points_across 2"]) -> Mask:
+    """Read a square mask through a piecewise-affine map; beyond the picture it is empty.
 
     The mask is interpolated and cut at one half, so its edge stays smooth.
 
     Args:
-        mask: (H, W) bool.
-        field: (2, H, W) float32, see :func:`piecewise`.
+        mask: (S, S) bool.
+        offsets: of the control points, see :func:`piecewise`.
     """
-    # interpolated between 0 and 1 and rounded: cut at one half
-    moved = cv2.remap(
-        mask.view(np.uint8), field[0], field[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-    )
-    return np.asarray(moved).view(np.bool_)
+    size = mask.shape[0]
+    region, bent = mask.view(np.uint8), np.zeros(mask.shape, np.uint8)
+    left, top, width, height = cv2.boundingRect(region)
+    # only where the map reads from the mask's box: half of the picture
+    x, y = _points(offsets, size)
+    rows = _reading(y, top, top + height, size)
+    columns = _reading(x.T, left, left + width, size)
+    if width and rows.stop and columns.stop:
+        field = piecewise(offsets, size, rows, columns)
+        # interpolated between 0 and 1 and rounded: cut at one half
+        bent[rows, columns] = cv2.remap(
+            region, field[0], field[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        )
+    return bent.view(np.bool_)
+
+
+def _points(offsets: np.ndarray, size: int) -> Float32[np.ndarray, "2 points_down points_across"]:
+    # x and y that each control point is read from
+    grid = _grid(offsets.shape[0] - 1, offsets.shape[1] - 1)
+    return np.asarray(grid * np.float32(size - 1) + offsets.transpose(2, 0, 1) * np.float32(size))
+
+
+def _reading(
+    along: Float32[np.ndarray, "points others"], low: float, high: float, size: int
+) -> slice:
+    # the rows (or columns) with a pixel that is read from between low and high, or some more:
+    # between two rows of control points nothing lies beyond both rows' least and most
+    at, pixels = np.linspace(0, size - 1, len(along)), np.arange(size)
+    least = np.interp(pixels, at, along.min(axis=1))
+    most = np.interp(pixels, at, along.max(axis=1))
+    near = np.flatnonzero((least < high + 1) & (most > low - 2))
+    return slice(int(near[0]), int(near[-1]) + 1) if len(near) else slice(0, 0)
 
 
 def _shown(

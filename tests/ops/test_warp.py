@@ -94,8 +94,7 @@ def test_piecewise_is_affine_in_every_triangle(rows: int, columns: int) -> None:
 def test_bending_by_nothing_changes_nothing() -> None:
     shape = np.zeros((50, 50), bool)
     shape[10:30, 20:44] = True
-    still = warp.piecewise(np.zeros((4, 4, 2), np.float32), 50)
-    np.testing.assert_array_equal(warp.bend(shape, still), shape)
+    np.testing.assert_array_equal(warp.bend(shape, np.zeros((4, 4, 2), np.float32)), shape)
 
 
 def test_a_positive_dx_reads_from_the_right_so_the_mask_moves_left() -> None:
@@ -103,7 +102,7 @@ def test_a_positive_dx_reads_from_the_right_so_the_mask_moves_left() -> None:
     shape[10:30, 20:30] = True
     offsets = np.zeros((2, 2, 2), np.float32)
     offsets[..., 0] = 5 / 50
-    moved = warp.bend(shape, warp.piecewise(offsets, 50))
+    moved = warp.bend(shape, offsets)
     assert np.flatnonzero(moved.any(axis=0)).tolist() == list(range(15, 25))
     assert np.flatnonzero(moved.any(axis=1)).tolist() == list(range(10, 30))
 
@@ -112,9 +111,26 @@ def test_beyond_the_picture_a_bent_mask_is_empty() -> None:
     full = np.ones((50, 50), bool)
     offsets = np.zeros((2, 2, 2), np.float32)
     offsets[..., 1] = 0.5
-    moved = warp.bend(full, warp.piecewise(offsets, 50))
+    moved = warp.bend(full, offsets)
     assert moved[:20].all()
     assert not moved[30:].any()
+
+
+@pytest.mark.parametrize("strength", [0.02, 0.15, 0.6])
+@pytest.mark.parametrize(("rows", "columns"), [(2, 2), (2, 4), (4, 4)])
+def test_bending_half_the_picture_is_bending_all_of_it(
+    rows: int, columns: int, strength: float
+) -> None:
+    rng = np.random.default_rng(rows * 10 + columns)
+    for size in (40, 97):
+        for _ in range(20):
+            shape = np.zeros((size, size), bool)
+            (top, bottom), (left, right) = np.sort(rng.integers(0, size + 1, (2, 2)), axis=1)
+            shape[top:bottom, left:right] = True
+            offsets = rng.normal(0, strength, (rows, columns, 2)).astype(np.float32)
+            x, y = warp.piecewise(offsets, size)
+            whole = cv2.remap(shape.view(np.uint8), x, y, cv2.INTER_LINEAR)
+            assert (warp.bend(shape, offsets) != whole.astype(bool)).mean() < 1e-3
 
 
 @pytest.mark.parametrize("scale", [0.4, 0.8, 1.0, 1.7])
