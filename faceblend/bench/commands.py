@@ -52,10 +52,7 @@ def generate(
     Console(markup=False).print(table)
     rates = ", ".join(f"{rate:.0f}" for rate in sorted(result.rounds))
     print(f"{result.samples_per_second:.0f} {kind} a second (median of {rates})")
-    print(
-        f"{result.samples_per_second / result.floor_per_second:.0%} of the speed of decoding two "
-        "crops and the JPEG step alone"
-    )
+    print(f"{result.floor_share:.0%} of the speed of decoding two crops and the JPEG step alone")
     if result.reference_ratio is not None and result.reference_per_second is not None:
         print(
             f"{result.reference_ratio:.1f} times the straightforward way "

@@ -14,7 +14,7 @@ import numpy as np
 
 from faceblend import draw, partner
 from faceblend.bank import FaceBank
-from faceblend.bench.machine import check_least, machine, one_thread
+from faceblend.bench.machine import check_least, machine, one_thread, ratio
 from faceblend.bench.reference import straightforward
 from faceblend.ops import NAMED, degrade, geometry, mask, warp
 from faceblend.ops import xray as xrays
@@ -51,6 +51,8 @@ class Bench:
     """samples a second of each round"""
     floor_per_second: float
     """median over the rounds of decoding both crops and the JPEG step alone"""
+    floor_share: float
+    """median over the rounds of library to floor, side by side"""
     reference_per_second: float | None
     """median over the rounds of the straightforward way, where it was asked for"""
     reference_ratio: float | None
@@ -100,13 +102,13 @@ def bench_generate(
                 slow.append(_rate(straightforward, bank, recipe, number, reference))
         steps = _profiled(bank, recipe, count)
     rates, floors, slow = rates[1:], floors[1:], slow[1:]
-    ratios = [fast / one for fast, one in zip(rates, slow, strict=False)]
     return Bench(
         samples_per_second=statistics.median(rates),
         rounds=rates,
         floor_per_second=statistics.median(floors),
+        floor_share=ratio(rates, floors),
         reference_per_second=statistics.median(slow) if slow else None,
-        reference_ratio=statistics.median(ratios) if ratios else None,
+        reference_ratio=ratio(rates, slow) if slow else None,
         step_ms=steps,
         machine=machine(
             faces=len(bank),
