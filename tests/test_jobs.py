@@ -257,6 +257,7 @@ def test_leaving_the_iteration_ends_workers_that_are_busy(
 
 
 SCRIPT = """
+import signal
 import sys
 sys.path.insert(0, {folder!r})
 from faceblend import jobs
@@ -266,6 +267,8 @@ def own(n):
 if __name__ == "__main__":
     work, tasks = own, [1, 2]
     if sys.argv[1] == "sleep":
+        # a suite that runs in the background hands down that Ctrl-C is ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         work, tasks = chores_of_jobs.sleep, [{folder!r}] * 4
     print(sorted(outcome.result for outcome in jobs.run(tasks, work, workers=2)))
 """

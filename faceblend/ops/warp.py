@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -162,8 +163,8 @@ def bend(mask: Mask, offsets: Float32[np.ndarray, "points_down points_across 2"]
     left, top, width, height = cv2.boundingRect(region)
     # only where the map reads from the mask's box: half of the picture
     x, y = _points(offsets, size)
-    rows = _reading(y, top, top + height, size)
-    columns = _reading(x.T, left, left + width, size)
+    rows = _reading(y.tolist(), top, top + height, size)
+    columns = _reading(x.T.tolist(), left, left + width, size)
     if width and rows.stop and columns.stop:
         field = piecewise(offsets, size, rows, columns)
         # interpolated between 0 and 1 and rounded: cut at one half
@@ -179,16 +180,27 @@ def _points(offsets: np.ndarray, size: int) -> Float32[np.ndarray, "2 points_dow
     return np.asarray(grid * np.float32(size - 1) + offsets.transpose(2, 0, 1) * np.float32(size))
 
 
-def _reading(
-    along: Float32[np.ndarray, "points others"], low: float, high: float, size: int
-) -> slice:
+def _reading(along: list[list[float]], low: float, high: float, size: int) -> slice:
     # the rows (or columns) with a pixel that is read from between low and high, or some more:
     # between two rows of control points nothing lies beyond both rows' least and most
-    at, pixels = np.linspace(0, size - 1, len(along)), np.arange(size)
-    least = np.interp(pixels, at, along.min(axis=1))
-    most = np.interp(pixels, at, along.max(axis=1))
-    near = np.flatnonzero((least < high + 1) & (most > low - 2))
-    return slice(int(near[0]), int(near[-1]) + 1) if len(near) else slice(0, 0)
+    step = (size - 1) / (len(along) - 1)
+    ends = [(min(one), max(one)) for one in along]
+    near = list[float]()
+    for number, ((least, most), (next_least, next_most)) in enumerate(pairwise(ends)):
+        under = _below(least, next_least, high + 1)
+        over = _below(-most, -next_most, 2 - low)
+        first, last = max(under[0], over[0]), min(under[1], over[1])
+        if first <= last:
+            near += [(number + first) * step, (number + last) * step]
+    return slice(max(math.floor(near[0]), 0), math.ceil(near[-1]) + 1) if near else slice(0, 0)
+
+
+def _below(start: float, end: float, limit: float) -> tuple[float, float]:
+    # from where to where on its way, 0 to 1, a straight line is below a limit
+    if start >= limit and end >= limit:
+        return 1.0, 0.0
+    crossing = (limit - start) / (end - start) if (start < limit) != (end < limit) else 1.0
+    return (0.0, crossing) if start < limit else (crossing, 1.0)
 
 
 def _shown(
