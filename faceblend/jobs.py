@@ -122,7 +122,7 @@ def _over(
     def submit(task: T) -> Future[R]:
         return executor.submit(_do, work, task)
 
-    lost = yield from _flown(iter(tasks), submit, window)
+    lost = yield from _flown(iter(tasks), submit, window, cancel=True)
     if lost:
         raise FaceblendError(
             "the given executor",
@@ -163,9 +163,13 @@ def _alone(tasks: list[T], work: Callable[[T], R], setup: "_Setup") -> Iterator[
 
 
 def _flown(
-    pending: Iterator[T], submit: Callable[[T], Future[R]], window: int
+    pending: Iterator[T], submit: Callable[[T], Future[R]], window: int, *, cancel: bool = False
 ) -> Generator[Outcome[T, R], None, list[T]]:
-    """Yield outcomes with ``window`` tasks in flight; return those lost to a broken pool."""
+    """Yield outcomes with ``window`` tasks in flight; return those lost to a broken pool.
+
+    A pool of our own is shut down as it is left, which cancels what waits. Cancelled here, a task
+    makes Python 3.11's pool fail aloud when its workers end at the same moment.
+    """
     flying: dict[Future[R], T] = {}
     lost: list[T] = []
     try:
@@ -189,7 +193,7 @@ def _flown(
                 else:
                     yield outcome
     finally:
-        for future in flying:
+        for future in flying if cancel else ():
             future.cancel()
 
 

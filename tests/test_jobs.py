@@ -256,6 +256,18 @@ def test_leaving_the_iteration_ends_workers_that_are_busy(
     assert all(is_gone(pid) for pid in sleepers(tmp_path))
 
 
+@pytest.mark.parametrize("cancel", [False, True])
+def test_what_waits_is_cancelled_in_a_given_executor_alone(cancel: bool) -> None:
+    # cancelled under a pool of our own, it could fail in the pool's thread, aloud
+    futures = [Future[int]() for _ in range(3)]
+    waiting = iter(futures)
+    flown = jobs._flown(iter([0, 1, 2]), lambda _: next(waiting), 3, cancel=cancel)
+    futures[0].set_result(5)
+    assert next(flown).result == 5
+    flown.close()
+    assert [one.cancelled() for one in futures] == [False, cancel, cancel]
+
+
 SCRIPT = """
 import signal
 import sys
@@ -323,7 +335,7 @@ def test_ctrl_c_ends_the_workers_at_once_and_only_the_parent_speaks(tmp_path: Pa
     parent = sleeping(tmp_path)
     os.killpg(parent.pid, signal.SIGINT)  # a terminal tells the whole group
     told = parent.communicate(timeout=DEADLINE)[1]
-    assert told.count("Traceback") == told.count("KeyboardInterrupt") == 1
+    assert told.count("Traceback") == told.count("KeyboardInterrupt") == 1, told
     assert all(is_gone(pid) for pid in sleepers(tmp_path))
 
 
