@@ -30,6 +30,9 @@ MIRRORED = np.array(
 """(68,) landmark ``MIRRORED[k]`` of a face becomes landmark ``k`` of its mirror image."""
 
 
+_IN_PARTS = 2.0  # px; of a wider Gaussian, what rounding leaves to the middle would stand out
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layers:
     """What one geometry moves: a picture, the alpha that blended it, the face's points."""
@@ -134,8 +137,8 @@ def low_pass(
 ) -> UInt8[np.ndarray, "..."] | Float32[np.ndarray, "..."]:
     """Remove what a picture shrunk ``factor`` times cannot show: sigma (factor - 1) / 2 px.
 
-    The width is the one that scikit-image's ``resize`` takes by default. Weights are multiples
-    of 1/256 that sum to 1: bytes are then filtered in integers, in half the time.
+    The width is the one that scikit-image's ``resize`` takes by default. Up to 5 times, weights
+    are multiples of 1/256 that sum to 1: bytes are then filtered in integers, in half the time.
     """
     weights = _gaussian((factor - 1) / 2)
     if len(weights) == 1:
@@ -156,8 +159,11 @@ def _gaussian(sigma: float) -> Float32[np.ndarray, " taps"]:
         return np.ones(1, np.float32)
     side = int(np.ceil(3 * sigma))
     weights = np.exp(-(np.arange(-side, side + 1) ** 2) / (2 * sigma**2))
-    parts = np.rint(256 * weights / weights.sum())
-    parts[side] += 256 - parts.sum()
-    taps: Float32[np.ndarray, " taps"] = (parts[parts > 0] / 256).astype(np.float32)
+    weights /= weights.sum()
+    if sigma <= _IN_PARTS:
+        parts = np.rint(256 * weights)
+        parts[side] += 256 - parts.sum()
+        weights = parts[parts > 0] / 256
+    taps: Float32[np.ndarray, " taps"] = weights.astype(np.float32)
     taps.flags.writeable = False  # every caller gets the same
     return taps

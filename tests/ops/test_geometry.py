@@ -104,13 +104,13 @@ def test_a_mirrored_face_keeps_each_landmark_on_its_side(faces: list[Face]) -> N
     assert flipped.alpha is None
 
 
-@pytest.mark.parametrize("factor", [1.05, 1.5, 2.4, 4.9])
+@pytest.mark.parametrize("factor", [1.05, 1.5, 2.4, 4.9, 12, 60, 128])
 def test_a_low_pass_is_a_gaussian_that_neither_darkens_nor_brightens(
     factor: float, faces: list[Face]
 ) -> None:
     sigma = (factor - 1) / 2
     image = faces[0].image
-    exact = np.asarray(cv2.GaussianBlur(image.astype(np.float32), (31, 31), sigma))
+    exact = np.asarray(cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma))
     filtered = geometry.low_pass(image, factor).astype(np.float32)
     assert np.abs(filtered - exact).max() <= 2.5
     assert abs((filtered - exact).mean()) < 0.02
