@@ -120,7 +120,8 @@ def resize_plane(
         plane = low_pass(plane, old / size)
     if plane.dtype == np.float32:
         resized = cv2.resize(plane, (size, size), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(cv2.min(resized, 1.0, resized))  # weights sum to 1 but for rounding
+        # weights sum to 1 but for rounding
+        return np.asarray(np.minimum(resized, np.float32(1), out=resized))
     return bilinear(plane, size)
 
 

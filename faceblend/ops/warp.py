@@ -20,6 +20,8 @@ Points = Float32[np.ndarray, "points 2"]
 Field = Float32[np.ndarray, "2 height width"]
 """The x and the y that each output pixel is read from."""
 
+_ALONE = 250_000  # multiplications; OpenBLAS takes more than 2**18 to several threads
+
 
 def similarity(source: Points, target: Points) -> Matrix:
     """Turn, scale and shift that bring ``source`` closest to ``target``.
@@ -140,12 +142,18 @@ def piecewise(
     twist = points[:, 1:, 1:] - points[:, :-1, 1:] - plane[:, cells_down:, :cells_across]
     fold = np.minimum.outer(v, u)
     field = np.empty((2, len(v), len(u)), np.float32)
+    # in strips: a product of more makes BLAS wake threads, which then wait by spinning
+    step = max(_ALONE // (2 * cells_across * len(u)), 1)
     for one in range(2):
-        # OpenCV's product adds in place, and numpy's is slow where a cell is the whole picture
-        strips, made = down[:, :cells_down] @ twist[one], field[one]
-        cv2.gemm(strips, across[:, :cells_across], 1, None, 0, made, cv2.GEMM_2_T)
-        cv2.multiply(made, fold, made)
-        cv2.gemm(down @ plane[one], across, 1, made, 1, made, cv2.GEMM_2_T)
+        falling = cv2.gemm(down[:, :cells_down], twist[one], 1, None, 0)
+        rising = cv2.gemm(down, plane[one], 1, None, 0)
+        for start in range(0, len(v), step):
+            strip = slice(start, start + step)
+            made = field[one, strip]
+            # OpenCV's product adds in place
+            cv2.gemm(falling[strip], across[:, :cells_across], 1, None, 0, made, cv2.GEMM_2_T)
+            cv2.multiply(made, fold[strip], made)
+            cv2.gemm(rising[strip], across, 1, made, 1, made, cv2.GEMM_2_T)
     return field
 
 

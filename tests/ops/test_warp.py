@@ -1,5 +1,7 @@
 """Alignment against scikit-image, bending against triangles solved one by one."""
 
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -155,3 +157,12 @@ def test_placing_a_part_is_cutting_it_from_the_whole(
     # the two round positions to 1/32 px in different places
     assert apart.mean() < 0.3
     assert np.quantile(apart, 0.999) <= 8
+
+
+def test_piecewise_keeps_to_its_own_thread() -> None:
+    # as many multiplications as a recipe asks for; BLAS threads that were woken wait by spinning
+    offsets = np.zeros((4, 4, 2), np.float32)
+    process, thread = time.process_time(), time.thread_time()
+    for _ in range(300):
+        warp.piecewise(offsets, 317)
+    assert time.process_time() - process < 1.2 * (time.thread_time() - thread)
