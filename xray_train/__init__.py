@@ -5,7 +5,8 @@ metrics      AUC, AP, EER, intervals, X-ray pixels: numbers in, numbers out
 checkpoint   a run's whole state, written whole, read without running code
 tasks/       one file a system: network, objective
 augment      what training changes at random in a sample
-data         sources, their mix, and which items a step takes
+sources/     one file a kind of data: samples by number
+data         which items a step takes, of a mix of sources
 evaluate     a network on a source
 look         sheets of predictions, curves of runs
 journal      what a run tells while it goes

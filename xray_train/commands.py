@@ -19,13 +19,13 @@ from torch import nn
 
 from faceblend import atomic
 from faceblend.errors import BadArgument, FaceblendError
-from xray_train.data import Source
 from xray_train.evaluate import Result, evaluate
 from xray_train.export import Form, export
 from xray_train.look import look, write_curves, write_sheet
 from xray_train.loop import Fit, fit
 from xray_train.predict import Aggregation
 from xray_train.rebuild import rebuild
+from xray_train.sources import Source
 
 DONE, FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 

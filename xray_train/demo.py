@@ -59,7 +59,12 @@ def demo(faces: Path, out: Path, seed: int = 0) -> int:
         )
     run = out / f"seed-{seed}"
     config = _configured(out, run, seed)
-    held = ["--on.class_path", "xray_train.data.Online", "--on.init_args.bank", str(out / "held")]
+    held = [
+        "--on.class_path",
+        "xray_train.sources.Online",
+        "--on.init_args.bank",
+        str(out / "held"),
+    ]
     checkpoint = str(run / "last.pt")
     ways: Sequence[tuple[Callable[[Sequence[str]], int], str, list[str]]] = (
         (faceblend.main, "faceblend", [

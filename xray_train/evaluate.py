@@ -10,8 +10,9 @@ from torch import nn
 
 from faceblend import jobs
 from faceblend.errors import FaceblendError
-from xray_train.data import Source, evaluation_batches
+from xray_train.data import evaluation_batches
 from xray_train.metrics import PixelHistogram, Summary, balanced_threshold, summary
+from xray_train.sources import Source
 
 
 class Diverged(FaceblendError):
@@ -104,7 +105,9 @@ def evaluate(
     shown = jobs.progress("evaluate", total=len(source), unit="samples") if rank == 0 else None
     with shown or nullcontext() as report:
         for batch, names in evaluation_batches(source, settings.batch, settings.workers):
-            image = batch["image"].to(device, memory_format=layout, non_blocking=True)
+            image = batch["image"].to(device, non_blocking=True)
+            if image.dim() == 4:  # and not several pictures a sample
+                image = image.contiguous(memory_format=layout)
             with arithmetic(settings.precision, device):
                 predicted = task.predict(image)  # type: ignore[operator]
             scores.append(predicted.scores.double().cpu().numpy())

@@ -29,31 +29,30 @@ class Exported:
     path: Path
     scores_apart: float
     """largest difference of a score, over random pictures"""
-    xrays_apart: float
-    """largest difference of an X-ray's pixel"""
+    xrays_apart: float | None
+    """largest difference of an X-ray's pixel; None where the system predicts none"""
 
     def __str__(self) -> str:
-        return (
-            f"{self.path}: scores differ by {self.scores_apart:.1e} at most, X-rays by "
-            f"{self.xrays_apart:.1e}"
-        )
+        text = f"{self.path}: scores differ by {self.scores_apart:.1e} at most"
+        return text if self.xrays_apart is None else f"{text}, X-rays by {self.xrays_apart:.1e}"
 
 
 class _Served(nn.Module):
-    """uint8 pictures in, score and X-ray out."""
+    """uint8 pictures in, score out, and the X-ray where the system predicts one."""
 
     def __init__(self, task: nn.Module) -> None:
         super().__init__()
         self.task = task
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        xray_logits, class_logits = self.task(images)
-        return class_logits.softmax(dim=1)[:, 1], xray_logits.sigmoid()[:, 0]
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        said = self.task.predict(images)  # type: ignore[operator]
+        return (said.scores,) if said.xrays is None else (said.scores, said.xrays)
 
 
 def export(task: nn.Module, path: Path, form: Form, *, side: int = 256) -> Exported:
     """Write a network with input ``images`` (B, 3, side, side) uint8 RGB and outputs ``score``
-    (B,) and ``xray`` (B, side, side), both 0 to 1; then run the file and compare.
+    (B,) and, where the system predicts one, ``xray`` (B, side, side), both 0 to 1; then run the
+    file and compare.
 
     Args:
         task: the network, in evaluation mode on the CPU.
@@ -70,6 +69,8 @@ def export(task: nn.Module, path: Path, form: Form, *, side: int = 256) -> Expor
         torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=generator)
         for count in _BATCHES
     ]
+    with torch.no_grad():
+        names = ["score", "xray"][: len(served(pictures[0]))]
     with torch.no_grad(), warnings.catch_warnings(), atomic.replacing(path) as temporary:
         # of the exporters' own future, and of sizes that are constants here: parity is measured
         warnings.simplefilter("ignore")
@@ -79,25 +80,26 @@ def export(task: nn.Module, path: Path, form: Form, *, side: int = 256) -> Expor
                 (pictures[-1],),
                 str(temporary),
                 input_names=["images"],
-                output_names=["score", "xray"],
-                dynamic_axes={name: {0: "batch"} for name in ("images", "score", "xray")},
+                output_names=names,
+                dynamic_axes={name: {0: "batch"} for name in ("images", *names)},
                 dynamo=False,
             )
         else:
             traced = torch.jit.trace(served, pictures[-1], check_trace=False)  # type: ignore[no-untyped-call]
             torch.jit.save(traced, str(temporary))
         apart = [_apart(served, temporary, form, batch) for batch in pictures]
-        scores, xrays = (max(column) for column in zip(*apart, strict=True))
-        if max(scores, xrays) > _TOLERANCE:
+        worst = [max(column) for column in zip(*apart, strict=True)]
+        if max(worst) > _TOLERANCE:
             raise NoParity(
                 path,
-                f"differs from the network by {max(scores, xrays):.1e}",
+                f"differs from the network by {max(worst):.1e}",
                 "it was not kept; report it with the versions of torch and onnx",
             )
-    return Exported(path=path, scores_apart=scores, xrays_apart=xrays)
+    xrays = worst[1] if len(worst) > 1 else None
+    return Exported(path=path, scores_apart=worst[0], xrays_apart=xrays)
 
 
-def _apart(served: nn.Module, path: Path, form: Form, batch: torch.Tensor) -> tuple[float, float]:
+def _apart(served: nn.Module, path: Path, form: Form, batch: torch.Tensor) -> list[float]:
     wanted = [one.numpy() for one in served(batch)]
     if form == "onnx":
         import onnxruntime
@@ -106,7 +108,4 @@ def _apart(served: nn.Module, path: Path, form: Form, batch: torch.Tensor) -> tu
         got = session.run(None, {"images": batch.numpy()})
     else:
         got = [one.numpy() for one in torch.jit.load(str(path))(batch)]  # type: ignore[no-untyped-call]
-    scores, xrays = (
-        float(np.abs(one - other).max()) for one, other in zip(wanted, got, strict=True)
-    )
-    return scores, xrays
+    return [float(np.abs(one - other).max()) for one, other in zip(wanted, got, strict=True)]

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from xray_train.data import Source
 from xray_train.evaluate import Result
 from xray_train.look import Seen, look
+from xray_train.sources import Source
 
 _PICTURES = 8  # samples a validation
 
@@ -65,7 +65,7 @@ class Journal:
     def result(
         self, step: int, result: Result, task: nn.Module, source: Source, device: torch.device
     ) -> None:
-        """A validation, with pictures: input, target, predicted X-ray."""
+        """A validation, with pictures: what was given, its target, its predicted X-ray."""
         if self._events is None:
             return
         plain = result.summary.to_dict()
@@ -74,7 +74,7 @@ class Journal:
             values[f"val/{name}"] = getattr(result, name)
         self._write(step, {name: value for name, value in values.items() if value is not None})
         pictures = _pictures(look(task, source, device, _PICTURES))
-        self._events.add_images("val/input, target, X-ray", pictures, step)
+        self._events.add_images("val/samples", pictures, step)
         self._reset()
 
     def _write(self, step: int, values: dict[str, float]) -> None:
@@ -92,9 +92,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _pictures(seen: Seen) -> torch.Tensor:
-    """(N, 3, H, 3W) uint8: each sample's picture, target and prediction side by side."""
-    panels = [seen.images, seen.targets.expand(-1, 3, -1, -1)]
-    if seen.predicted.xrays is not None:
-        xrays = (seen.predicted.xrays.float().cpu() * 255).round().to(torch.uint8)
-        panels.append(xrays[:, None].expand(-1, 3, -1, -1))
-    return torch.cat(panels, dim=3)
+    """(N, 3, H, W) uint8: each sample's picture or pictures, target and prediction in a row."""
+    images = seen.images
+    if images.dim() == 5:
+        return torch.cat(images.unbind(1), dim=3)
+    if seen.predicted.xrays is None:
+        return images
+    xrays = (seen.predicted.xrays.float().cpu() * 255).round().to(torch.uint8)
+    panels = [seen.targets.expand(-1, 3, -1, -1), xrays[:, None].expand(-1, 3, -1, -1)]
+    return torch.cat([images, *panels], dim=3)

@@ -16,7 +16,7 @@ from torch import nn
 from faceblend import atomic
 from faceblend.audit.report import grey, lay_out
 from faceblend.errors import BadArgument
-from xray_train.data import Source
+from xray_train.sources import Source
 from xray_train.tasks import Prediction
 
 _PANEL = 160  # px

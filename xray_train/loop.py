@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,10 +22,12 @@ from torch.nn.parallel import DistributedDataParallel
 from faceblend import jobs
 from faceblend.errors import BadArgument
 from xray_train.checkpoint import BadCheckpoint, Checkpoint, fit_into, load, save
-from xray_train.data import Batches, Item, Mix, Source, training_batches
+from xray_train.data import Batches, Mix, training_batches
 from xray_train.evaluate import LOWER, Diverged, Result, arithmetic, evaluate
 from xray_train.journal import Journal
-from xray_train.schedule import backbone_fixed, learning_rate
+from xray_train.schedule import backbone_fixed, learning_rate, plateau_falls, stepped_rate
+from xray_train.sources import Item, Source
+from xray_train.tasks import Changes
 
 LAST = "last.pt"
 """Name of the checkpoint that a run goes on from."""
@@ -37,7 +39,8 @@ _FREE = {
 """Settings that a run may be continued with others of."""
 
 _COUNTS = (
-    "warmup", "decay", "fixed", "workers", "threads", "validate_every", "keep_every",
+    "epochs", "warmup", "decay", "cooldown", "fixed", "workers", "threads", "validate_every",
+    "keep_every",
 )  # fmt: skip
 
 
@@ -49,18 +52,36 @@ class Fit:
     """folder of the run: checkpoints, TensorBoard's events, results; the same continues it"""
     steps: int = 200_000
     """steps of the optimizer"""
+    epochs: int = 0
+    """passes over the sources instead of steps; 0 counts steps"""
     batch: int = 32
     """samples a step, over all processes"""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """what moves the weights"""
+    momentum: float = 0.9
+    """of sgd"""
     rate: float = 2e-4
-    """Adam's learning rate"""
+    """learning rate"""
+    schedule: Literal["linear", "step", "plateau"] = "linear"
+    """linear: up, level, down to 0; step: falls every so many epochs; plateau: falls when the
+    validations' log loss does not any more"""
     warmup: int = 0
-    """steps over which the rate rises"""
+    """linear: steps over which the rate rises"""
     decay: int = 50_000
-    """steps at the end over which it falls to 0"""
+    """linear: steps at the end over which it falls to 0"""
+    period: int = 1
+    """step: epochs from one fall to the next; plateau: validations without a better loss that are
+    waited for"""
+    factor: float = 0.1
+    """step, plateau: what the rate is multiplied with when it falls"""
+    cooldown: int = 0
+    """plateau: validations after a fall that do not count"""
+    floor: float = 0.0
+    """plateau: share of the first rate at which the run stops; 0 never"""
     fixed: int = 50_000
     """steps at the beginning with the backbone as it was loaded"""
     weight_decay: float = 0.0
-    """Adam's, added to the gradient"""
+    """added to the gradient"""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """of the network's arithmetic; losses are float32 always"""
     channels_last: bool = False
@@ -90,18 +111,20 @@ class Fit:
     keep_every: int = 0
     """steps from one checkpoint that is kept for good to the next; 0 keeps none"""
     keep: int = 1
-    """best checkpoints that are kept, by frame AUC on validation"""
+    """best checkpoints that are kept, by validation"""
+    best: Literal["auc", "loss", "accuracy"] = "auc"
+    """what makes a validation better: frame AUC, log loss, or accuracy at a score of one half"""
     patience: int = 0
-    """validations without a better AUC after which to stop; 0 never stops early"""
+    """validations without a better one after which to stop; 0 never stops early"""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulate", "log_every", "save_every"):
+        for name in ("steps", "batch", "period", "accumulate", "log_every", "save_every"):
             if getattr(self, name) < 1:
                 raise BadArgument(name, f"is {getattr(self, name)}", "give 1 or more")
         for name in _COUNTS:
             if getattr(self, name) < 0:
                 raise BadArgument(name, f"is {getattr(self, name)}", "give 0 or more")
-        if self.warmup + self.decay > self.steps:
+        if self.linear_steps > self.steps and not self.epochs:
             raise BadArgument(
                 "decay",
                 f"is {self.decay} and warmup {self.warmup}, in a run of {self.steps} steps",
@@ -109,6 +132,13 @@ class Fit:
             )
         if not 0 <= self.ema < 1:
             raise BadArgument("ema", f"is {self.ema}", "give 0, or up to but not 1")
+        if not 0 < self.factor < 1:
+            raise BadArgument("factor", f"is {self.factor}", "give more than 0 and less than 1")
+
+    @property
+    def linear_steps(self) -> int:
+        """Steps in which a linear schedule rises or falls."""
+        return self.warmup + self.decay if self.schedule == "linear" else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +148,7 @@ class Run:
     step: int
     """steps that are done"""
     stopped: str
-    """``done`` or ``patience``"""
+    """``done``, ``patience``, or ``floor`` of the rate"""
     checkpoint: Path
     """the last one"""
     result: Result | None
@@ -150,17 +180,16 @@ def fit(
         raise BadArgument(
             "train", "holds one class alone", "mix reals and forgeries: faceblend generate does"
         )
+    mix = Mix(sources=train, seed=settings.seed)
+    epoch = -(-mix.epoch // settings.batch)  # steps
+    if settings.epochs:
+        settings = replace(settings, steps=settings.epochs * epoch)
     with _processes(settings) as (rank, world, device):
         # the task, its averages, its optimizer
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         task.to(device, memory_format=layout)  # type: ignore[call-overload]
         average = _Average(task, settings.ema) if settings.ema else None
-        optimizer = torch.optim.Adam(
-            task.parameters(),
-            lr=settings.rate,
-            weight_decay=settings.weight_decay,
-            fused=device.type in ("cpu", "cuda"),
-        )
+        optimizer = _optimizer(task, settings, device)
         scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
 
         # where the run was
@@ -168,11 +197,10 @@ def fit(
         step, progress = _resumed(out / LAST, task, told, average, optimizer, scaler, settings)
         result: Result | None = None
         stopped = "done"
-        if _impatient(progress, settings):
-            return Run(step=step, stopped="patience", checkpoint=out / LAST, result=None)
+        if step and (ended := _ended(progress, settings)):
+            return Run(step=step, stopped=ended, checkpoint=out / LAST, result=None)
 
         # what comes
-        mix = Mix(sources=train, seed=settings.seed)
         batches = Batches(
             mix, settings.batch, start=step, stop=settings.steps,
             rank=rank, world=world, accumulate=settings.accumulate,
@@ -193,10 +221,9 @@ def fit(
                 fixed = backbone_fixed(step, settings.fixed)
                 if network is None or fixed != backbone_fixed(step - 1, settings.fixed):
                     network = _network(task, fixed, device, world, settings)
-                rate = learning_rate(
-                    step, base=settings.rate, steps=settings.steps,
-                    warmup=settings.warmup, decay=settings.decay,
-                )  # fmt: skip
+                rate = _rate(step, step // epoch, progress, settings)
+                if isinstance(task, Changes):
+                    task.at(step, step // epoch)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 task.train()
@@ -239,11 +266,11 @@ def fit(
                     looked = average.task if average is not None else task
                     result = evaluate(looked, val, device=device, settings=settings, rank=rank)
                     journal.result(step, result, looked, val, device)
-                    better = _note(progress, step, result)
+                    known = _note(progress, step, result, settings)
                     if rank == 0:
-                        _keep_best(out, progress, settings.keep, checkpoint if better else None)
-                    if _impatient(progress, settings):
-                        stopped, over = "patience", True
+                        _keep_best(out, progress, settings.keep, checkpoint if known else None)
+                    if ended := _ended(progress, settings):
+                        stopped, over = ended, True
                 if over or _due(step, settings.save_every):
                     _check_weights(task, step)
                 if rank == 0 and (over or _due(step, settings.save_every)):
@@ -281,6 +308,34 @@ def _processes(settings: Fit) -> Iterator[tuple[int, int, torch.device]]:
         torch.set_num_threads(threads)
         if joined:
             distributed.destroy_process_group()
+
+
+def _optimizer(task: nn.Module, settings: Fit, device: torch.device) -> torch.optim.Optimizer:
+    weights, rate, decay = task.parameters(), settings.rate, settings.weight_decay
+    if settings.optimizer == "sgd":
+        # not fused: torch's then fails on weights that were fixed before
+        return torch.optim.SGD(weights, lr=rate, momentum=settings.momentum, weight_decay=decay)
+    fused = device.type in ("cpu", "cuda")
+    return torch.optim.Adam(weights, lr=rate, weight_decay=decay, fused=fused)
+
+
+def _rate(step: int, epoch: int, progress: dict[str, Any], settings: Fit) -> float:
+    if settings.schedule == "step":
+        return stepped_rate(
+            epoch, base=settings.rate, period=settings.period, factor=settings.factor
+        )
+    if settings.schedule == "plateau":
+        return settings.rate * settings.factor ** _falls(progress, settings)
+    return learning_rate(
+        step, base=settings.rate, steps=settings.steps,
+        warmup=settings.warmup, decay=settings.decay,
+    )  # fmt: skip
+
+
+def _falls(progress: dict[str, Any], settings: Fit) -> int:
+    return plateau_falls(
+        progress.get("losses", []), patience=settings.period, cooldown=settings.cooldown
+    )
 
 
 class _Average:
@@ -322,7 +377,9 @@ def _resumed(
         raise BadCheckpoint(
             path, "is of another task than this run's", "give another folder, or the same task"
         )
-    asked, was = _decisive(asdict(settings)), _decisive(saved.settings)
+    # what an older version did not ask for, it did as is the default
+    defaults = asdict(Fit(out=""))
+    asked, was = _decisive(asdict(settings)), _decisive({**defaults, **saved.settings})
     differing = sorted(name for name in asked if asked[name] != was.get(name))
     if differing:
         one = differing[0]
@@ -399,6 +456,8 @@ def _network(task: nn.Module, fixed: bool, device: torch.device, world: int, set
 
 
 def _moved(batch: Item, device: torch.device, layout: torch.memory_format) -> Item:
+    if batch["image"].dim() != 4:
+        layout = torch.preserve_format  # several pictures a sample
     image = batch["image"].to(device, non_blocking=True, memory_format=layout)
     rest = {name: batch[name].to(device, non_blocking=True) for name in ("xray", "label")}
     return {"image": image, **rest}
@@ -424,21 +483,34 @@ def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _impatient(progress: dict[str, Any], settings: Fit) -> bool:
-    return 0 < settings.patience <= int(progress["since"])
+def _ended(progress: dict[str, Any], settings: Fit) -> str:
+    """Why the validations so far end the run: ``patience``, ``floor``, or nothing."""
+    if 0 < settings.patience <= int(progress["since"]):
+        return "patience"
+    # a little over, or rounding keeps a rate that is the floor from being it
+    low = settings.schedule == "plateau" and settings.floor > 0
+    if low and settings.factor ** _falls(progress, settings) <= settings.floor * (1 + 1e-9):
+        return "floor"
+    return ""
 
 
-def _note(progress: dict[str, Any], step: int, result: Result) -> bool:
-    """Keep a validation's figures; whether they are among the best."""
-    auc = result.summary.frame_auc
+def _note(progress: dict[str, Any], step: int, result: Result, settings: Fit) -> bool:
+    """Keep a validation's figures; whether it has the one by which the best is chosen."""
+    figures = result.summary
+    score = {
+        "auc": figures.frame_auc,
+        "loss": -figures.frame_log_loss,
+        "accuracy": figures.frame_accuracy_at_half,
+    }[settings.best]
     best = max((score for score, _ in progress["best"]), default=-math.inf)
-    progress["curve"].append([step, auc])
+    progress["curve"].append([step, figures.frame_auc])
+    progress.setdefault("losses", []).append(figures.frame_log_loss)
     progress["threshold"] = result.threshold
-    improved = auc is not None and auc > best
+    improved = score is not None and score > best
     progress["since"] = 0 if improved else progress["since"] + 1
-    if auc is not None:
-        progress["best"].append([auc, step])
-    return auc is not None
+    if score is not None:
+        progress["best"].append([score, step])
+    return score is not None
 
 
 def _keep_best(out: Path, progress: dict[str, Any], keep: int, made: Any) -> None:

@@ -68,6 +68,19 @@ def accuracy(labels: Labels, scores: Scores, threshold: float) -> float:
     return float(((scores >= threshold) == (labels == 1)).mean())
 
 
+def log_loss(labels: Labels, scores: Scores) -> float:
+    """Mean negative logarithm of what the right class was given (DFDC's measure).
+
+    Scores are taken for probabilities and kept 1e-15 away from 0 and 1.
+
+    Example:
+        >>> round(log_loss(np.array([0, 1]), np.array([0.5, 0.5])), 4)
+        0.6931
+    """
+    kept = np.clip(scores.astype(np.float64), 1e-15, 1 - 1e-15)
+    return float(-np.log(np.where(labels == 1, kept, 1 - kept)).mean())
+
+
 def balanced_threshold(labels: Labels, scores: Scores) -> float:
     """The threshold of the best balanced accuracy: choose it on validation, never on test.
 
@@ -213,6 +226,10 @@ class Summary:
     frame_ap: float | None
     frame_eer: float | None
     frame_accuracy: float
+    """at the threshold of validation"""
+    frame_accuracy_at_half: float
+    """at a score of one half"""
+    frame_log_loss: float
     video_auc: float | None
     """of the videos' mean scores"""
     frames: int
@@ -254,6 +271,8 @@ def summary(
         frame_ap=average_precision(labels, scores) if both else None,
         frame_eer=equal_error_rate(labels, scores)[0] if both else None,
         frame_accuracy=accuracy(labels, scores, threshold),
+        frame_accuracy_at_half=accuracy(labels, scores, 0.5),
+        frame_log_loss=log_loss(labels, scores),
         video_auc=roc_auc(video_labels, video_scores) if both else None,
         frames=len(scores),
         videos=len(set(videos)),

@@ -31,7 +31,7 @@ from faceblend.ingest.photograph import list_photographs, read_photograph
 from faceblend.ingest.track import follow
 from faceblend.ingest.video import SUFFIXES as CLIPS
 from faceblend.ingest.video import evenly, probe, read_frames
-from xray_train.data import WINDOW, window
+from xray_train.sources import WINDOW, window
 
 Aggregation = Literal["mean", "max", "p95", "vote"]
 """How the scores of a video's frames become one; ``vote`` is the share over the threshold."""

@@ -71,7 +71,7 @@ def test_test_takes_the_threshold_of_validation(
     trained: Path, banks: Path, tmp_path: Path
 ) -> None:
     generate(FaceBank.open(banks / "val"), load_recipe("bi"), tmp_path / "set", count=6, seed=4)
-    on = ("--on.class_path", "xray_train.data.Shards", "--on.init_args.path", tmp_path / "set")
+    on = ("--on.class_path", "xray_train.sources.Shards", "--on.init_args.path", tmp_path / "set")
     ckpt = ("--ckpt", trained / "run" / "last.pt", "--device", "cpu")
     assert run("test", *ckpt, *on, "--out", tmp_path / "test.json") == DONE
     told = json.loads((tmp_path / "test.json").read_text())
@@ -85,7 +85,7 @@ def test_test_takes_the_threshold_of_validation(
 def test_faces_of_a_bank_are_tested_on_as_they_are(trained: Path, tmp_path: Path) -> None:
     make_bank(tmp_path / "bank", labels={"v0": 1}, splits={"v0": "test", "v1": "test"})
     on = (
-        "--on.class_path", "xray_train.data.Faces",
+        "--on.class_path", "xray_train.sources.Faces",
         "--on.init_args.bank", tmp_path / "bank", "--on.init_args.split", "test",
     )  # fmt: skip
     words = ("test", "--ckpt", trained / "run" / "last.pt", "--device", "cpu", *on)
@@ -119,12 +119,17 @@ def test_what_cannot_be_done_is_said_in_one_line(
 
 def test_an_empty_set_is_refused(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    on = ("--on.class_path", "xray_train.data.Shards", "--on.init_args.path", tmp_path / "empty")
+    on = (
+        "--on.class_path",
+        "xray_train.sources.Shards",
+        "--on.init_args.path",
+        tmp_path / "empty",
+    )
     words = ("test", "--ckpt", trained / "run" / "last.pt", *on, "--out", tmp_path / "t.json")
     assert run(*words) == BAD_INPUT
     online = (
         "--on.class_path",
-        "xray_train.data.Online",
+        "xray_train.sources.Online",
         "--on.init_args.bank",
         tmp_path / "empty",
     )

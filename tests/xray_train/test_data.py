@@ -8,7 +8,8 @@ import torch
 
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument
-from xray_train.data import Batches, InOrder, Item, Mix, Mixed, Online, Place, Source
+from xray_train.data import Batches, InOrder, Mix, Mixed, Place
+from xray_train.sources import Item, Online, Source
 
 
 class Numbered(Source):

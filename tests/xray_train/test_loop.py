@@ -84,6 +84,54 @@ def test_n_and_m_steps_are_n_plus_m_steps(tmp_path: Path, cut: int, ema: float) 
     same(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "sgd", "schedule": "step", "factor": 0.5, "epochs": 3},
+        {"schedule": "plateau", "period": 1, "factor": 0.5, "validate_every": 1, "best": "loss"},
+    ],
+    ids=["sgd, falling by epochs", "adam, falling on a plateau"],
+)
+def test_every_schedule_goes_on_where_it_was(tmp_path: Path, settings: dict[str, object]) -> None:
+    tiny_fit(tmp_path / "whole", **settings)
+    # the same run, stopped by hand after some steps
+    tiny_fit(tmp_path / "cut", **settings, keep_every=7)
+    (tmp_path / "cut" / "step-0000007.pt").replace(tmp_path / "cut" / "last.pt")
+    tiny_fit(tmp_path / "cut", **settings)
+    same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_epochs_are_passes_over_the_sources(tmp_path: Path) -> None:
+    run = tiny_fit(
+        tmp_path / "run", epochs=3, batch=16, schedule="step", factor=0.5, log_every=1, steps=1
+    )
+    lines = [json.loads(one) for one in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    rates = [one["rate"] for one in lines if "rate" in one]
+    # forty samples are three batches of sixteen, the last with the next pass's first
+    assert run.step == 9
+    assert rates == [0.01] * 3 + [0.005] * 3 + [0.0025] * 3
+
+
+def test_a_plateau_ends_the_run_at_the_floor(tmp_path: Path) -> None:
+    settings = {"schedule": "plateau", "factor": 0.1, "floor": 0.01, "rate": 0.0, "fixed": 60}
+    run = tiny_fit(tmp_path / "run", steps=60, validate_every=1, **settings)
+    # nothing changes: the first is the best, and two more without a better one are a fall
+    assert (run.stopped, run.step) == ("floor", 5)
+    assert tiny_fit(tmp_path / "run", steps=60, validate_every=1, **settings).step == 5
+
+
+@pytest.mark.parametrize("best", ["auc", "loss", "accuracy"])
+def test_the_best_is_chosen_by_what_is_asked_for(tmp_path: Path, best: str) -> None:
+    tiny_fit(tmp_path / "run", steps=30, validate_every=3, best=best, rate=0.05, keep=30)
+    lines = [json.loads(one) for one in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    name = {"auc": "frame_auc", "loss": "frame_log_loss", "accuracy": "frame_accuracy_at_half"}
+    seen = {one["step"]: one[f"val/{name[best]}"] for one in lines if "val/frame_auc" in one}
+    sign = -1 if best == "loss" else 1
+    ranked = sorted(seen, key=lambda step: (-sign * seen[step], step))
+    kept = load(tmp_path / "run" / "last.pt").progress["best"]
+    assert [step for _, step in kept] == ranked
+
+
 def test_a_killed_run_ends_like_one_that_was_not(tmp_path: Path) -> None:
     tiny_fit(tmp_path / "whole", steps=60)
     out, end = tmp_path / "killed", time.monotonic() + 120

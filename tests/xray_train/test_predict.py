@@ -16,8 +16,8 @@ from faceblend.errors import BadArgument
 from faceblend.face import Image
 from faceblend.ingest.detect import Detection
 from faceblend.ingest.extract import extract
-from xray_train.data import window
 from xray_train.predict import Predicted, aggregate, predict
+from xray_train.sources import window
 from xray_train.tasks import Images, Prediction
 
 

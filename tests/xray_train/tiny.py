@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from xray_train.checkpoint import Checkpoint
-from xray_train.data import Item, Source
 from xray_train.loop import Fit, Run, fit
+from xray_train.sources import Item, Source
 from xray_train.tasks import Images, Labels, Prediction, Xrays
 
 TOLD = {"class_path": "tiny.Tiny", "init_args": {}}

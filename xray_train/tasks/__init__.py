@@ -27,8 +27,12 @@ class Prediction:
 
     scores: Float[torch.Tensor, " batch"]
     """probability that a picture is forged"""
-    xrays: Float[torch.Tensor, "batch height width"] | None
+    xrays: Float[torch.Tensor, "batch height width"] | None = None
     """predicted X-ray, 0 to 1; None where the system has none"""
+    logits: Float[torch.Tensor, " batch"] | None = None
+    """log odds of forged; None where the scores come from elsewhere"""
+    attention: Float[torch.Tensor, "batch rows columns"] | None = None
+    """where the network looked, 0 to 1, coarser than the picture; None where nothing says so"""
 
 
 @runtime_checkable
@@ -45,4 +49,13 @@ class Task(Protocol):
 
     def fix_backbone(self, fixed: bool) -> None:
         """Keep the backbone's parameters and batch-norm statistics, or let them go."""
+        ...
+
+
+@runtime_checkable
+class Changes(Protocol):
+    """A task that is another one later in the run."""
+
+    def at(self, step: int, epoch: int) -> None:
+        """Called before every step: ``step`` steps and ``epoch`` whole passes are done."""
         ...

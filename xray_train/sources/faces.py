@@ -1,0 +1,73 @@
+"""The faces of a bank as they are."""
+
+import numpy as np
+import torch
+
+from faceblend.bank import FaceBank
+from faceblend.errors import BadArgument, BadBank
+from xray_train.sources.source import Item, Source, positive
+
+WINDOW = (60, 30, 256)
+"""Top, left and side, px, of what training sees of a crop of 317 px."""
+
+
+class Faces(Source):
+    """The faces of a bank as they are, real and forged: to test on. They have no X-ray.
+
+    Args:
+        bank: folder of the bank.
+        split: one split of it only; ``all`` for every face.
+        parts: of the mix.
+    """
+
+    def __init__(self, bank: str, split: str = "all", parts: int = 1) -> None:
+        self.parts = positive(parts)
+        self._bank = FaceBank.open(bank)
+        names = self._bank.table["split"].to_pylist()
+        self._rows = [row for row, name in enumerate(names) if split in ("all", name)]
+        if not self._rows:
+            raise BadBank(bank, f"holds no face of the split {split!r}", "give another split")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def item(self, number: int) -> Item:
+        """The ``number``-th face, cut to what training sees."""
+        return self.named(number)[0]
+
+    def named(self, number: int) -> tuple[Item, str]:
+        """The same, with its video."""
+        face = self._bank[self._rows[number]]
+        image = window(face.image)
+        item = {
+            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            "xray": torch.zeros(1, *image.shape[:2], dtype=torch.uint8),
+            "label": torch.tensor(face.label),
+        }
+        return item, face.video
+
+    def shuffled(self) -> bool:
+        """Yes."""
+        return True
+
+    def classes(self) -> set[int]:
+        """As its faces are labelled."""
+        labels = self._bank.table["label"].to_numpy()
+        return set(labels[self._rows].tolist())
+
+
+def window(crop: np.ndarray) -> np.ndarray:
+    """The part of a bank's crop that training sees: ``[60:316, 30:286]`` of 317 px.
+
+    Raises:
+        BadArgument: the crop is smaller.
+    """
+    top, left, side = WINDOW
+    if min(crop.shape[:2]) < max(top, left) + side:
+        raise BadArgument(
+            "the bank",
+            f"has crops of {crop.shape[1]}x{crop.shape[0]} px, and {max(top, left) + side} are "
+            "needed",
+            "extract it with --crop-size 317",
+        )
+    return crop[top : top + side, left : left + side]

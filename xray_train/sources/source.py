@@ -1,0 +1,70 @@
+"""What every kind of data is to training: samples by number."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+
+from faceblend.errors import BadArgument
+from xray_train.augment import draw_jitter, jittered
+
+Item = dict[str, torch.Tensor]
+"""``image`` (3, H, W) uint8 RGB, or several of one size (K, 3, H, W); ``xray`` (1, H, W) uint8,
+zeros where there is none; ``label`` int64. In a batch with another dimension before."""
+
+
+class Source(ABC):
+    """Samples by number."""
+
+    parts: int
+    """how many of the mix's parts are this source's"""
+    augment: bool = False
+    """whether training changes its samples at random; see :meth:`changed`"""
+    pairs: bool = False
+    """whether items ``2k`` and ``2k + 1`` belong together, and are changed alike"""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Items; endless sources say how many differ."""
+
+    @abstractmethod
+    def item(self, number: int) -> Item:
+        """``image``, ``xray`` and ``label`` of one item."""
+
+    @abstractmethod
+    def named(self, number: int) -> tuple[Item, str]:
+        """The same, with the video that it was made of."""
+
+    @property
+    def epoch(self) -> int:
+        """Items that training calls a pass over the source: all, where it has an end."""
+        return len(self)
+
+    def changed(self, item: Item, rng: np.random.Generator) -> Item:
+        """An item as training sees it, where ``augment`` says so: by :mod:`xray_train.augment`."""
+        image, xray = item["image"].permute(1, 2, 0).numpy(), item["xray"][0].numpy()
+        image, xray = jittered(np.ascontiguousarray(image), xray, draw_jitter(rng))
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            "xray": torch.from_numpy(xray[np.newaxis]),
+            "label": item["label"],
+        }
+
+    @abstractmethod
+    def shuffled(self) -> bool:
+        """Whether its items are to be taken in another order each time."""
+
+    @abstractmethod
+    def classes(self) -> set[int]:
+        """Labels that its items can have."""
+
+
+def positive(parts: int) -> int:
+    """Parts of a mix, checked.
+
+    Raises:
+        BadArgument: there is none.
+    """
+    if parts < 1:
+        raise BadArgument("parts", f"is {parts}", "give 1 or more")
+    return parts
