@@ -4,6 +4,7 @@ schedule     learning rate and fixed parts, functions of the step
 metrics      AUC, AP, EER, intervals, X-ray pixels: numbers in, numbers out
 checkpoint   a run's whole state, written whole, read without running code
 tasks/       one file a system: network, objective
+photometric  changes of a picture's values, by given amounts
 augment      what training changes at random in a sample
 sources/     one file a kind of data: samples by number
 data         which items a step takes, of a mix of sources

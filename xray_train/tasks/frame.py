@@ -1,0 +1,139 @@
+"""One picture, one score: any classifier of timm's, trained on real and forged.
+
+What most detectors of the field are: Xception (Rössler et al., FaceForensics++, ICCV 2019),
+EfficientNet (Bonettini et al., ICPR 2020), ResNet.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+import torch
+from jaxtyping import Float
+from torch import nn
+from torch.nn import functional
+
+from faceblend.errors import BadArgument
+from xray_train.checkpoint import BadCheckpoint, read_tensors
+from xray_train.tasks import Images, Labels, Prediction, Xrays
+
+Logits = Float[torch.Tensor, " batch"]
+Values = Literal["imagenet", "half", "dfdc"]
+"""How pixels are brought to about zero and one before the network; see ``VALUES``."""
+
+VALUES: dict[Values, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "dfdc": ((0.4479, 0.3744, 0.3473), (0.2537, 0.2502, 0.2424)),
+}
+"""Mean and standard deviation of red, green and blue, from 0 to 1."""
+
+
+class Frame(nn.Module):
+    """A backbone and one logit: the log odds of forged.
+
+    Args:
+        backbone: a classifier of timm's, such as ``resnet18``, ``legacy_xception`` or
+            ``efficientnet_b4``.
+        pretrained: ``none``; ``hub``, weights fetched by timm from its hub; or the path of a
+            checkpoint of that network (``.pth`` or ``.safetensors``), read without running any
+            code in it. A classifier of another number of classes in it is left out.
+        values: how pixels are normalised.
+        dropout: before the last layer.
+
+    Raises:
+        BadArgument: timm knows no such network.
+        BadCheckpoint: the weights do not fit it.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(
+        self,
+        backbone: str = "resnet18",
+        pretrained: str = "none",
+        values: Values = "imagenet",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.backbone: Any = make_backbone(backbone, pretrained, classes=1, dropout=dropout)
+        mean, std = (torch.tensor(one).view(1, 3, 1, 1) for one in VALUES[values])
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+        self._fixed = False
+
+    def forward(self, images: Images) -> Logits:
+        """Log odds of forged, float32."""
+        normal = (images.to(self.mean.dtype) / 255 - self.mean) / self.std
+        logits: torch.Tensor = self.backbone(normal)
+        return logits[:, 0].float()
+
+    def loss(self, images: Images, xrays: Xrays, labels: Labels) -> dict[str, torch.Tensor]:
+        """``loss``: binary cross-entropy from logits; ``accuracy`` beside it."""
+        del xrays
+        logits = self(images)
+        with torch.autocast(images.device.type, enabled=False):
+            loss = functional.binary_cross_entropy_with_logits(logits, labels.float())
+        right = ((logits.detach() >= 0) == (labels == 1)).float().mean()
+        return {"loss": loss, "accuracy": right}
+
+    @torch.no_grad()
+    def predict(self, images: Images) -> Prediction:
+        """Probability of forged, and its logit."""
+        logits = self(images)
+        return Prediction(scores=logits.sigmoid(), logits=logits)
+
+    def fix_backbone(self, fixed: bool) -> None:
+        """Keep all but the last layer, batch-norm statistics included, or let it go."""
+        self._fixed = fixed
+        self.backbone.requires_grad_(not fixed)
+        self.backbone.get_classifier().requires_grad_(True)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Frame":
+        """As every module; a fixed backbone stays in evaluation mode."""
+        super().train(mode)
+        if self._fixed:
+            self.backbone.eval()
+        return self
+
+
+def make_backbone(name: str, pretrained: str, *, classes: int, dropout: float = 0.0) -> nn.Module:
+    """A network of timm's with a last layer of ``classes`` outputs; 0 for its pooled features.
+
+    Raises:
+        BadArgument: timm knows no such network.
+        BadCheckpoint: the weights do not fit it.
+    """
+    if not timm.is_model(name):
+        raise BadArgument("backbone", f"is {name!r}", "give a name of timm.list_models()")
+    network: nn.Module = timm.create_model(
+        name, pretrained=pretrained == "hub", num_classes=classes, drop_rate=dropout
+    )
+    if pretrained not in ("none", "hub"):
+        load_backbone(network, Path(pretrained))
+    return network
+
+
+def load_backbone(network: Any, path: Path) -> None:
+    """Load a classification checkpoint, but for a last layer of other classes.
+
+    Raises:
+        BadCheckpoint: it cannot be read, or lacks or misfits a tensor of the network.
+    """
+    given = {name.removeprefix("module."): one for name, one in read_tensors(path).items()}
+    wanted = network.state_dict()
+    last = {id(one) for one in network.get_classifier().state_dict(keep_vars=True).values()}
+    kept = network.state_dict(keep_vars=True)
+    for name, tensor in wanted.items():
+        fits = name in given and given[name].shape == tensor.shape
+        if fits or id(kept[name]) in last:
+            continue
+        wrong = "has another shape of" if name in given else "lacks"
+        raise BadCheckpoint(path, f"{wrong} {name}", "give a checkpoint of the same network")
+    fitting = {
+        name: given[name] if name in given and given[name].shape == own.shape else own
+        for name, own in wanted.items()
+    }
+    network.load_state_dict(fitting)
