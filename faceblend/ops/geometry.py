@@ -120,8 +120,8 @@ def resize_plane(
         plane = low_pass(plane, old / size)
     if plane.dtype == np.float32:
         resized = cv2.resize(plane, (size, size), interpolation=cv2.INTER_LINEAR)
-        # weights sum to 1 but for rounding
-        return np.asarray(np.minimum(resized, np.float32(1), out=resized))
+        # weights sum to 1 but for rounding; numpy takes ten times as long for a minimum
+        return np.asarray(cv2.threshold(resized, 1, 0, cv2.THRESH_TRUNC, resized)[1])
     return bilinear(plane, size)
 
 
