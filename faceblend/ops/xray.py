@@ -28,10 +28,13 @@ def xray(alpha: Alpha) -> Xray:
         >>> xray(np.array([[0.0, 0.5, 0.75, 1.0]], np.float32))
         array([[0.  , 1.  , 0.75, 0.  ]], dtype=float32)
     """
-    low, high = float(alpha.min()), float(alpha.max())
-    if not (low >= 0 and high <= 1):
+    made = np.subtract(1, alpha, order="C")
+    cv2.multiply(alpha, made, made, scale=4)
+    # negative where alpha leaves [0, 1], and there alone; NaN fails this too
+    if not made.min() >= 0:
+        low, high = float(alpha.min()), float(alpha.max())
         raise ValueError(
             f"alpha spans [{low:.3g}, {high:.3g}], but a weight lies in [0, 1]; "
             "clip it where it was softened, so that image and target agree"
         )
-    return np.asarray(cv2.multiply(alpha, 1 - alpha, scale=4))
+    return np.asarray(made)
