@@ -22,6 +22,7 @@ def alpha(foreground: Image, background: Image, alpha: Alpha) -> Image:
     """
     # B + alpha * (F - B), in place; in floats, which OpenCV does in half the time of bytes
     below = background.astype(np.float32)
-    mixed = cv2.subtract(foreground.astype(np.float32), below)
+    mixed = foreground.astype(np.float32)
+    cv2.subtract(mixed, below, mixed)
     cv2.multiply(mixed, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), mixed)
     return np.asarray(cv2.convertScaleAbs(cv2.add(mixed, below, mixed)))
