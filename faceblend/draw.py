@@ -238,7 +238,7 @@ def _is_grid(offsets: list[list[list[float]]]) -> bool:
 
 def _draw_partner(may: Partner, bank: FaceBank, background: int, rng: Generator) -> int:
     if may.search == "sampled":
-        candidates = bank.reals[rng.integers(len(bank.reals), size=may.candidates)]
+        candidates = bank.reals.take(rng.integers(len(bank.reals), size=may.candidates))
         near = partner.nearest(bank, background, candidates, may.top)
     else:
         near = partner.nearest_of_all(bank, background, may.top)

@@ -23,10 +23,10 @@ def eligible(bank: FaceBank, row: int, candidates: Rows) -> Bool[np.ndarray, " f
     Those of another video and, where the bank knows, of another person and the same split:
     a foreground from the test videos would carry them into training.
     """
-    fits = bank.videos[candidates] != bank.videos[row]
-    fits &= bank.splits[candidates] == bank.splits[row]
+    fits = bank.videos.take(candidates) != bank.videos[row]
+    fits &= bank.splits.take(candidates) == bank.splits[row]
     if bank.subjects[row] >= 0:
-        fits &= bank.subjects[candidates] != bank.subjects[row]
+        fits &= bank.subjects.take(candidates) != bank.subjects[row]
     return np.asarray(fits)
 
 
