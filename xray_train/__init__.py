@@ -1,6 +1,7 @@
 """xray_train: trainers of face-forgery detectors that learn from faceblend's samples.
 
 schedule     learning rate and fixed parts, functions of the step
+aggregate    the scores of a video's frames to one
 metrics      AUC, AP, EER, intervals, X-ray pixels: numbers in, numbers out
 checkpoint   a run's whole state, written whole, read without running code
 tasks/       one file a system: network, objective
@@ -9,6 +10,7 @@ augment      what training changes at random in a sample; augment_frames: in a f
 sources/     one file a kind of data: samples by number
 data         which items a step takes, of a mix of sources
 evaluate     a network on a source
+scores       what a network said of every item, as tables
 look         sheets of predictions, curves of runs
 journal      what a run tells while it goes
 loop         the one training loop

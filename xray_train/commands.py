@@ -19,12 +19,13 @@ from torch import nn
 
 from faceblend import atomic
 from faceblend.errors import BadArgument, FaceblendError
+from xray_train.aggregate import Aggregation
 from xray_train.evaluate import Result, evaluate
 from xray_train.export import Form, export
 from xray_train.look import look, write_curves, write_sheet
 from xray_train.loop import Fit, fit
-from xray_train.predict import Aggregation
 from xray_train.rebuild import rebuild
+from xray_train.scores import write_scores
 from xray_train.sources import Source
 
 DONE, FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -131,6 +132,12 @@ def _evaluation_parser() -> ArgumentParser:
     parser.add_argument("--ckpt", type=Path, required=True, help="checkpoint")
     parser.add_argument("--on", type=Source, required=True, help="source, by its class's path")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the figures")
+    parser.add_argument(
+        "--scores",
+        type=Path | None,
+        default=None,
+        help="folder for the scores of every frame and video, as parquet",
+    )
     parser.add_argument("--batch", type=int, default=32, help="samples at a time")
     parser.add_argument("--workers", type=int, default=0, help="processes that load samples")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16")
@@ -156,6 +163,8 @@ def _evaluate(parser: ArgumentParser, chosen: Namespace, *, fixed: bool) -> int:
     threshold = trained.threshold if fixed else None
     result = evaluate(trained.task, made.on, device=device, settings=made, threshold=threshold)
     tell(result, made.out, f"{made.ckpt.name} on {chosen[chosen.command].on.class_path}")
+    if made.scores is not None:
+        print(write_scores(result.items, made.on, made.scores))
     seen = look(trained.task, made.on, device, _SHOWN)
     if seen.predicted.xrays is not None:
         write_sheet(seen, made.out.with_suffix(".png"))

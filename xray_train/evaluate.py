@@ -1,11 +1,12 @@
 """A network on a source, from its first item to its last: figures with their counts."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Float, Integer
 from torch import nn
 
 from faceblend import jobs
@@ -49,6 +50,20 @@ class How(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Items:
+    """What a network said of every item, in the source's order."""
+
+    videos: tuple[str, ...]
+    labels: Integer[np.ndarray, " items"]
+    """1 forged, 0 real"""
+    scores: Float[np.ndarray, " items"]
+    """probability of forged"""
+    logits: Float[np.ndarray, " items"]
+    """log odds of forged; of a task that gives none, those of its scores, kept 1e-15 away from 0
+    and 1"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """What a network reached on a source."""
@@ -63,6 +78,8 @@ class Result:
     """average precision of X-ray pixels (target over a half is positive); None without any"""
     xray_iou: float | None
     """intersection over union of X-ray pixels at a half"""
+    items: Items = field(repr=False, compare=False)
+    """of which these are the figures; not among the plain values"""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -99,6 +116,7 @@ def evaluate(
     task.eval()
     pixels = PixelHistogram()
     scores: list[np.ndarray] = []
+    logits: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     videos: list[str] = []
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
@@ -111,6 +129,8 @@ def evaluate(
             with arithmetic(settings.precision, device):
                 predicted = task.predict(image)  # type: ignore[operator]
             scores.append(predicted.scores.double().cpu().numpy())
+            if predicted.logits is not None:
+                logits.append(predicted.logits.double().cpu().numpy())
             labels.append(batch["label"].numpy())
             videos += names
             if predicted.xrays is not None and np.isfinite(scores[-1]).all():
@@ -133,7 +153,18 @@ def evaluate(
         threshold_chosen_here=chosen,
         xray_ap=pixels.average_precision(),
         xray_iou=pixels.iou(),
+        items=Items(
+            videos=tuple(videos),
+            labels=label,
+            scores=score,
+            logits=np.concatenate(logits) if logits else _log_odds(score),
+        ),
     )
+
+
+def _log_odds(scores: np.ndarray) -> np.ndarray:
+    kept = np.clip(scores, 1e-15, 1 - 1e-15)
+    return np.asarray(np.log(kept) - np.log1p(-kept))
 
 
 def arithmetic(name: str, device: torch.device) -> Any:

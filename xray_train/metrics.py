@@ -4,12 +4,14 @@ Scores are higher for forged; labels are 1 forged and 0 real. Frames of one vide
 independent, so intervals come from whole videos drawn again (a bootstrap by cluster).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
+
+from xray_train.aggregate import Aggregation, aggregate
 
 Scores = Float[np.ndarray, " items"]
 Labels = Integer[np.ndarray, " items"]
@@ -102,24 +104,18 @@ def by_video(
     videos: Sequence[str],
     labels: Labels,
     scores: Scores,
-    how: Literal["mean", "max", "p95", "vote"] = "mean",
+    how: Aggregation = "mean",
     threshold: float = 0.5,
 ) -> tuple[Integer[np.ndarray, " videos"], Float[np.ndarray, " videos"]]:
     """Labels and scores of videos, ordered by name; ``vote`` is the share over ``threshold``.
 
     A video that has real and forged items (backgrounds of blends do) counts as two.
     """
-    ways: dict[str, Callable[[np.ndarray], Any]] = {
-        "mean": np.mean,
-        "max": np.max,
-        "p95": lambda values: np.percentile(values, 95),
-        "vote": lambda values: np.mean(values >= threshold),
-    }
     groups: dict[tuple[str, int], list[float]] = {}
     for video, label, score in zip(videos, labels.tolist(), scores.tolist(), strict=True):
         groups.setdefault((video, label), []).append(score)
     ordered = sorted(groups)
-    found = np.array([float(ways[how](np.array(groups[key]))) for key in ordered])
+    found = np.array([aggregate(np.array(groups[key], float), how, threshold) for key in ordered])
     return np.array([label for _, label in ordered], np.int64), found
 
 

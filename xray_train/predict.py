@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 import cv2
@@ -31,10 +31,8 @@ from faceblend.ingest.photograph import list_photographs, read_photograph
 from faceblend.ingest.track import follow
 from faceblend.ingest.video import SUFFIXES as CLIPS
 from faceblend.ingest.video import evenly, probe, read_frames
+from xray_train.aggregate import Aggregation, aggregate
 from xray_train.sources import WINDOW, window
-
-Aggregation = Literal["mean", "max", "p95", "vote"]
-"""How the scores of a video's frames become one; ``vote`` is the share over the threshold."""
 
 VIEWS = ("as it is", "mirrored", "darker", "brighter")
 """What test-time augmentation looks at, in this order: views that differ."""
@@ -339,21 +337,6 @@ def _video(
     score = aggregate(np.array(list(best.values())), how, threshold)
     over = score >= (0.5 if how == "vote" else threshold)
     return name, frames, faces, f"{score:.6f}", "yes" if over else "no"
-
-
-def aggregate(scores: Float[np.ndarray, " frames"], how: Aggregation, threshold: float) -> float:
-    """One score of a video's frames.
-
-    Example:
-        >>> [round(aggregate(np.array([0.1, 0.2, 0.9]), how, 0.5), 2)
-        ...  for how in ("mean", "max", "p95", "vote")]
-        [0.4, 0.9, 0.83, 0.33]
-    """
-    if how == "max":
-        return float(scores.max())
-    if how == "p95":
-        return float(np.percentile(scores, 95))
-    return float((scores >= threshold).mean() if how == "vote" else scores.mean())
 
 
 def _face_row(row: Seen) -> tuple[str, int, int, str, str]:

@@ -1,6 +1,7 @@
 """The faces of a bank as they are."""
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from faceblend.bank import FaceBank
@@ -9,6 +10,9 @@ from xray_train.sources.source import Item, Source, positive
 
 WINDOW = (60, 30, 256)
 """Top, left and side, px, of what training sees of a crop of 317 px."""
+
+TOLD = ("video", "frame", "subject", "split", "label", "source", "crop")
+"""Columns of a bank that say where a face is from."""
 
 
 class Faces(Source):
@@ -45,6 +49,10 @@ class Faces(Source):
             "label": torch.tensor(face.label),
         }
         return item, face.video
+
+    def table(self) -> pa.Table:
+        """A row for every item, in order: where it is from."""
+        return self._bank.table.select(TOLD).take(pa.array(self._rows))
 
     def shuffled(self) -> bool:
         """Yes."""

@@ -12,6 +12,7 @@ from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, BadBank
 from faceblend.face import Image
 from xray_train.augment_frames import change_frame, draw_frame_change
+from xray_train.sources.faces import TOLD
 from xray_train.sources.source import Item, Source, positive
 
 Label = Literal["both", "real", "fake"]
@@ -22,8 +23,6 @@ FaceCut = Literal["scale", "tight"]
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in px of a crop; pixel centres at integers, so edges at halves."""
-
-_TOLD = ("video", "frame", "subject", "split", "label", "source", "crop")
 
 
 class Frames(Source):
@@ -116,7 +115,7 @@ class Frames(Source):
 
     def table(self) -> pa.Table:
         """A row for every item, in order: where it is from."""
-        return self._bank.table.select(_TOLD).take(pa.array(self._rows))
+        return self._bank.table.select(TOLD).take(pa.array(self._rows))
 
     def shuffled(self) -> bool:
         """Yes."""
