@@ -4,6 +4,7 @@ schedule     learning rate and fixed parts, functions of the step
 aggregate    the scores of a video's frames to one
 metrics      AUC, AP, EER, intervals, X-ray pixels: numbers in, numbers out
 checkpoint   a run's whole state, written whole, read without running code
+backbones    networks that timm has not
 tasks/       one file a system: network, objective
 photometric  changes of a picture's values, by given amounts
 augment      what training changes at random in a sample; augment_frames: in a face alone

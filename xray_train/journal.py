@@ -6,11 +6,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from xray_train.evaluate import Result
-from xray_train.look import Seen, look
+from xray_train.look import Seen, attention_overlay, look, look_at
 from xray_train.sources import Source
 
 _PICTURES = 8  # samples a validation
@@ -65,7 +66,11 @@ class Journal:
     def result(
         self, step: int, result: Result, task: nn.Module, source: Source, device: torch.device
     ) -> None:
-        """A validation, with pictures: what was given, its target, its predicted X-ray."""
+        """A validation, with pictures: what was given, its target, its predicted X-ray.
+
+        Of a network that tells where it looked, the map over the source's first real and first
+        forged picture: the same two at each validation.
+        """
         if self._events is None:
             return
         plain = result.summary.to_dict()
@@ -73,8 +78,14 @@ class Journal:
         for name in ("xray_ap", "xray_iou", "threshold"):
             values[f"val/{name}"] = getattr(result, name)
         self._write(step, {name: value for name, value in values.items() if value is not None})
-        pictures = _pictures(look(task, source, device, _PICTURES))
-        self._events.add_images("val/samples", pictures, step)
+        seen = look(task, source, device, _PICTURES)
+        self._events.add_images("val/samples", _pictures(seen), step)
+        if seen.predicted.attention is not None:
+            for name, label in (("real", 0), ("forged", 1)):
+                found = np.flatnonzero(result.items.labels == label)
+                if len(found):
+                    shown = _attended(look_at(task, source, device, [int(found[0])]))
+                    self._events.add_image(f"val/attention_{name}", shown, step)
         self._reset()
 
     def _write(self, step: int, values: dict[str, float]) -> None:
@@ -89,6 +100,15 @@ class Journal:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _attended(seen: Seen) -> torch.Tensor:
+    """(3, H, 2W) uint8: the first sample's picture, and the same with its attention over it."""
+    attention = seen.predicted.attention
+    assert attention is not None
+    image = np.ascontiguousarray(seen.images[0].permute(1, 2, 0).numpy())
+    over = attention_overlay(image, attention[0].float().cpu().numpy())
+    return torch.from_numpy(np.concatenate([image, over], axis=1).transpose(2, 0, 1).copy())
 
 
 def _pictures(seen: Seen) -> torch.Tensor:

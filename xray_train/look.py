@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import nn
@@ -16,11 +16,13 @@ from torch import nn
 from faceblend import atomic
 from faceblend.audit.report import grey, lay_out
 from faceblend.errors import BadArgument
+from faceblend.face import Image
 from xray_train.sources import Source
 from xray_train.tasks import Prediction
 
 _PANEL = 160  # px
 _COLUMNS = 3
+_RED, _GLOW = np.array([255, 40, 40], np.float32), 0.4  # of an attention of 1
 _CURVES = {
     "train/xray": "X-ray cross-entropy, training",
     "val/frame_auc": "frame AUC, held out",
@@ -32,8 +34,8 @@ _CURVES = {
 class Seen:
     """Samples of a source and what a network says of them."""
 
-    images: UInt8[torch.Tensor, "samples 3 height width"]
-    """RGB"""
+    images: UInt8[torch.Tensor, "samples *pictures 3 height width"]
+    """RGB; several pictures a sample where the system takes that many"""
     targets: UInt8[torch.Tensor, "samples 1 height width"]
     """X-rays, ``round(255 * B)``"""
     labels: list[int]
@@ -51,7 +53,19 @@ def look(task: nn.Module, source: Source, device: torch.device, count: int) -> S
         count: samples at most.
     """
     chosen = np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).astype(int))
-    items = [source.item(int(number)) for number in chosen]
+    return look_at(task, source, device, chosen.tolist())
+
+
+def look_at(task: nn.Module, source: Source, device: torch.device, numbers: Sequence[int]) -> Seen:
+    """Predict the items of a source that are named.
+
+    Args:
+        task: a :class:`~xray_train.tasks.Task`; its mode is kept.
+        source: where they are from.
+        device: where the network is.
+        numbers: of the items; at least one.
+    """
+    items = [source.item(number) for number in numbers]
     images = torch.stack([item["image"] for item in items])
     was_training = task.training
     task.eval()
@@ -99,6 +113,30 @@ def write_sheet(seen: Seen, path: Path) -> None:
     if not done:
         raise RuntimeError("OpenCV could not encode the sheet as PNG")
     atomic.write_bytes(path, bytes(data))
+
+
+def attention_overlay(image: Image, attention: Float[np.ndarray, "rows columns"]) -> Image:
+    """Lay a map of where a network looked over the picture.
+
+    ``0.4 * attention`` of a pixel becomes red: 0 leaves the picture, 1 is plain to see and still
+    shows the face. The map is brought to the picture's size bilinearly.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        attention: (h, w), 0 to 1, as coarse as it is.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: the map leaves 0 to 1.
+    """
+    if not (attention.min() >= 0 and attention.max() <= 1):
+        raise ValueError("an attention map leaves 0 to 1, or is no number")
+    size = (image.shape[1], image.shape[0])
+    fine = cv2.resize(attention.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    weight = _GLOW * np.clip(fine, 0, 1)[..., np.newaxis]
+    return np.asarray(np.rint(image * (1 - weight) + _RED * weight).astype(np.uint8))
 
 
 def write_curves(runs: Sequence[Path], path: Path) -> None:

@@ -43,8 +43,8 @@ def write_scores(items: Items, source: Source, folder: Path) -> Written:
     Frames have the columns of the source's table (of a bank's faces ``video``, ``frame``,
     ``subject``, ``split``, ``label``, ``source`` and ``crop``; of any other source ``video`` and
     ``label``), ``score``, the logit, and ``loss``, its cross-entropy, both float32. Videos have
-    ``video``, ``label``, ``split`` where it is known, ``faces`` (how many), and a column a policy of
-    :mod:`xray_train.aggregate`. A video that has real and forged items counts as two.
+    ``video``, ``label``, ``split`` where it is known, ``faces`` (how many), and a column for each
+    policy of :mod:`xray_train.aggregate`. A video that has real and forged items counts as two.
 
     Args:
         items: of the evaluation.

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from faceblend.errors import BadArgument
+from xray_train.backbones import AUTO_ATTENTION, AutoAttention
 from xray_train.checkpoint import BadCheckpoint, read_tensors
 from xray_train.tasks import Images, Labels, Prediction, Xrays
 
@@ -34,7 +35,7 @@ class Frame(nn.Module):
 
     Args:
         backbone: a classifier of timm's, such as ``resnet18``, ``legacy_xception`` or
-            ``efficientnet_b4``.
+            ``efficientnet_b4``; or ``efficientnet_auto_att_b4``, which tells where it looked.
         pretrained: ``none``; ``hub``, weights fetched by timm from its hub; or the path of a
             checkpoint of that network (``.pth`` or ``.safetensors``), read without running any
             code in it. A classifier of another number of classes in it is left out.
@@ -65,8 +66,7 @@ class Frame(nn.Module):
 
     def forward(self, images: Images) -> Logits:
         """Log odds of forged, float32."""
-        normal = (images.to(self.mean.dtype) / 255 - self.mean) / self.std
-        logits: torch.Tensor = self.backbone(normal)
+        logits: torch.Tensor = self.backbone(self._normal(images))
         return logits[:, 0].float()
 
     def loss(self, images: Images, xrays: Xrays, labels: Labels) -> dict[str, torch.Tensor]:
@@ -80,9 +80,16 @@ class Frame(nn.Module):
 
     @torch.no_grad()
     def predict(self, images: Images) -> Prediction:
-        """Probability of forged, and its logit."""
+        """Probability of forged, its logit, and the attention of a backbone that has one."""
+        if isinstance(self.backbone, AutoAttention):
+            outputs, attention = self.backbone.attend(self._normal(images))
+            logits = outputs[:, 0].float()
+            return Prediction(scores=logits.sigmoid(), logits=logits, attention=attention)
         logits = self(images)
         return Prediction(scores=logits.sigmoid(), logits=logits)
+
+    def _normal(self, images: Images) -> torch.Tensor:
+        return (images.to(self.mean.dtype) / 255 - self.mean) / self.std
 
     def fix_backbone(self, fixed: bool) -> None:
         """Keep all but the last layer, batch-norm statistics included, or let it go."""
@@ -102,18 +109,21 @@ class Frame(nn.Module):
 def make_backbone(name: str, pretrained: str, *, classes: int, dropout: float = 0.0) -> nn.Module:
     """A network of timm's with a last layer of ``classes`` outputs; 0 for its pooled features.
 
+    One of ``AUTO_ATTENTION`` is a network of timm's, loaded as such, with a layer more.
+
     Raises:
         BadArgument: timm knows no such network.
         BadCheckpoint: the weights do not fit it.
     """
-    if not timm.is_model(name):
+    timms = AUTO_ATTENTION.get(name, name)
+    if not timm.is_model(timms):
         raise BadArgument("backbone", f"is {name!r}", "give a name of timm.list_models()")
     network: nn.Module = timm.create_model(
-        name, pretrained=pretrained == "hub", num_classes=classes, drop_rate=dropout
+        timms, pretrained=pretrained == "hub", num_classes=classes, drop_rate=dropout
     )
     if pretrained not in ("none", "hub"):
         load_backbone(network, Path(pretrained))
-    return network
+    return AutoAttention(network) if name in AUTO_ATTENTION else network
 
 
 def load_backbone(network: Any, path: Path) -> None:
