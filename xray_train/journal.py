@@ -4,17 +4,39 @@ import json
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from xray_train.evaluate import Result
 from xray_train.look import Seen, attention_overlay, look, look_at
 from xray_train.sources import Source
 
 _PICTURES = 8  # samples a validation
+_EMBEDDED = 128  # faces in the projector
+_EMBED_EVERY = 5000  # steps, at least: a table of them is a megabyte
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """A task whose features are worth a look by themselves."""
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, F) features of (B, 3, H, W) uint8 pictures."""
+        ...
+
+
+@runtime_checkable
+class OfFaces(Protocol):
+    """A source whose items are made of another one's."""
+
+    @property
+    def faces(self) -> Source:
+        """The other one: a picture and a label each."""
+        ...
 
 
 class Journal:
@@ -23,6 +45,7 @@ class Journal:
     def __init__(self, out: Path, rank: int) -> None:
         self._path = out / "log.jsonl"
         self._events: Any = None
+        self._embedded = -_EMBED_EVERY  # step
         if rank == 0:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -69,7 +92,8 @@ class Journal:
         """A validation, with pictures: what was given, its target, its predicted X-ray.
 
         Of a network that tells where it looked, the map over the source's first real and first
-        forged picture: the same two at each validation.
+        forged picture: the same two at each validation. Of a network of features, those of some
+        faces for the projector, every 5,000 steps or so.
         """
         if self._events is None:
             return
@@ -86,7 +110,27 @@ class Journal:
                 if len(found):
                     shown = _attended(look_at(task, source, device, [int(found[0])]))
                     self._events.add_image(f"val/attention_{name}", shown, step)
+        embeds = isinstance(task, Embeds) and isinstance(source, OfFaces)
+        if embeds and step - self._embedded >= _EMBED_EVERY:
+            self._project(step, task, source.faces, device)  # type: ignore[attr-defined]
+            self._embedded = step
         self._reset()
+
+    def _project(self, step: int, task: Any, faces: Source, device: torch.device) -> None:
+        chosen = np.unique(np.linspace(0, len(faces) - 1, min(_EMBEDDED, len(faces))).astype(int))
+        items = [faces.item(number) for number in chosen.tolist()]
+        images = torch.stack([item["image"] for item in items])
+        was_training = task.training
+        task.eval()
+        parts = [task.embed(part.to(device)).cpu() for part in torch.split(images, _PICTURES)]
+        task.train(was_training)
+        self._events.add_embedding(
+            torch.cat(parts),
+            metadata=["forged" if int(item["label"]) else "real" for item in items],
+            label_img=functional.interpolate(images.float() / 255, size=(48, 48), mode="area"),
+            global_step=step,
+            tag="faces",
+        )
 
     def _write(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():

@@ -1,6 +1,7 @@
 """Every configuration of icpr2020dfdc's networks trains, goes on exactly, and is tested."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,26 @@ def test_each_is_read_by_the_command_and_asks_for_what_was_published(name: str) 
     assert "ours: not run" in " ".join(line.removeprefix("# ") for line in lines)
 
 
+def test_every_test_that_the_page_names_is_there() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "systems" / "icpr2020.md").read_text()
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", page)
+    assert len(named) >= 8
+    for file, test in named:
+        (path,) = (root / "tests").rglob(file)
+        assert f"def {test}(" in path.read_text(), test
+
+
+def backbone(name: str) -> str:
+    """A small one of the same kind, or of another where the kind has none."""
+    return "small_auto_att" if "autoatt" in name else "test_resnet" if "xc" in name else SMALL
+
+
 def small(name: str, bank: FaceBank, out: Path, features: Path | None) -> dict[str, Any]:
     """A configuration with a small network and small pictures, for a hundred steps."""
     config: dict[str, Any] = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    attentive = "autoatt" in name
     config["task"]["init_args"] |= {
-        "backbone": "small_auto_att" if attentive else SMALL,
+        "backbone": backbone(name),
         "pretrained": "none" if features is None else str(features),
     }
     for source in (*config["train"], config["val"]):
@@ -98,8 +113,7 @@ def test_each_learns_and_goes_on_where_it_was(
     features = None
     if name.endswith("st"):
         base = small("triplet_efficientnetb4", people, tmp_path / "features", None)
-        if "autoatt" in name:
-            base["task"]["init_args"]["backbone"] = "small_auto_att"
+        base["task"]["init_args"]["backbone"] = backbone(name)
         base["fit"] |= {"steps": 8}
         features = train(base) / "last.pt"
     whole = train(small(name, people, tmp_path / "whole", features))

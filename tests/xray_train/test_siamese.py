@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,9 @@ from tests.xray_train.tiny import made_checkpoint
 from xray_train.backbones import AUTO_ATTENTION
 from xray_train.checkpoint import BadCheckpoint, save
 from xray_train.data import Mix, Mixed
+from xray_train.evaluate import evaluate
+from xray_train.journal import Journal
+from xray_train.loop import Fit
 from xray_train.rebuild import rebuild
 from xray_train.sources import Triplets
 from xray_train.tasks import Task
@@ -99,6 +103,26 @@ def test_the_published_backbones_have_their_features(backbone: str, count: int) 
     task = Triplet(backbone).eval()
     assert task.embed(TRIPLES[:1, 0]).shape == (1, count)
     assert FrozenHead(backbone).head.weight.shape == (1, count)
+
+
+def test_the_projector_has_the_features_of_real_and_forged_faces(
+    half: FaceBank, tmp_path: Path
+) -> None:
+    task, source = Triplet(SMALL).train(), Triplets(str(half.root), size=64, length=6)
+    result = evaluate(task, source, device=CPU, settings=Fit(out="", batch=6))
+    assert result.summary.frame_auc is None  # every triplet has the label 1
+    with Journal(tmp_path, rank=0) as journal:
+        for step in (500, 1000, 5500):
+            journal.result(step, result, task, source, CPU)
+    assert task.training
+    (one, two) = sorted(path.parent for path in tmp_path.rglob("tensors.tsv"))
+    assert (one.parent.name, two.parent.name) == ("00500", "05500")
+    rows = np.loadtxt(one / "tensors.tsv")
+    faces = source.faces
+    images = torch.stack([faces.item(number)["image"] for number in range(len(faces))])
+    np.testing.assert_allclose(rows, task.eval().embed(images).numpy(), rtol=1e-3, atol=1e-3)
+    labels = (one / "metadata.tsv").read_text().split()
+    assert labels == ["forged" if label else "real" for label in faces.labels.tolist()]
 
 
 def test_one_face_cannot_be_compared() -> None:
