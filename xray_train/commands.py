@@ -24,6 +24,7 @@ from xray_train.evaluate import Result, evaluate
 from xray_train.export import Form, export
 from xray_train.look import look, write_curves, write_sheet
 from xray_train.loop import Fit, fit
+from xray_train.predict import FaceShown
 from xray_train.rebuild import rebuild
 from xray_train.scores import write_scores
 from xray_train.sources import Source
@@ -195,6 +196,13 @@ def _predict_parser() -> ArgumentParser:
     )
     parser.add_argument("--frames", type=int, default=32, help="of each video; 0 takes all")
     parser.add_argument("--views", type=int, default=1, help="1 to 4 of each face, averaged")
+    parser.add_argument(
+        "--face",
+        type=FaceShown,
+        default="window",
+        help="what the network was trained on: window, or scale or tight of Frames",
+    )
+    parser.add_argument("--size", type=int, default=224, help="px, of scale and tight")
     parser.add_argument("--overlays", type=bool, default=True, help="draw X-rays over the input")
     parser.add_argument(
         "--landmark_model", type=Path | None, default=None, help="dlib's 68-point model"
@@ -222,6 +230,8 @@ def _predict(parser: ArgumentParser, chosen: Namespace) -> int:
         frames=given.frames,
         views=given.views,
         overlays=given.overlays,
+        face=given.face,
+        size=given.size,
     )
     print(made)
     return FAILURES if given.strict and made.refused else DONE

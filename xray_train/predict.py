@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import nn
 
 from faceblend import atomic, jobs
@@ -33,6 +33,10 @@ from faceblend.ingest.video import SUFFIXES as CLIPS
 from faceblend.ingest.video import evenly, probe, read_frames
 from xray_train.aggregate import Aggregation, aggregate
 from xray_train.sources import WINDOW, window
+from xray_train.sources.frames import FaceCut, boxes_in_crops, cut_face, into_crops
+
+FaceShown = Literal["window"] | FaceCut
+"""What of a crop a network sees."""
 
 VIEWS = ("as it is", "mirrored", "darker", "brighter")
 """What test-time augmentation looks at, in this order: views that differ."""
@@ -90,6 +94,8 @@ def predict(
     frames: int = 32,
     views: int = 1,
     overlays: bool = True,
+    face: FaceShown = "window",
+    size: int = 224,
 ) -> Predicted:
     """Detect, cut out and score the faces of a picture, a video, a folder of both, or a bank.
 
@@ -109,16 +115,22 @@ def predict(
         frames: of each video, evenly spaced; 0 takes all.
         views: of each face, 1 to 4, averaged.
         overlays: draw them.
+        face: what of a crop the network sees: ``window`` as :class:`~xray_train.sources.Faces`,
+            ``scale`` or ``tight`` as :class:`~xray_train.sources.Frames`; as it was trained.
+        size: side of ``scale`` and ``tight``, px.
 
     Raises:
-        BadArgument: there is nothing to score, or a number is out of range.
+        BadArgument: there is nothing to score, a number is out of range, or the network predicts
+            X-rays and is not shown the window, which is where they are drawn.
         MissingModel: the detector cannot work.
     """
     if not 1 <= views <= len(VIEWS):
         raise BadArgument("views", f"is {views}", f"give 1 to {len(VIEWS)}")
     if frames < 0:
         raise BadArgument("frames", f"is {frames}", "give 0 or more")
-    score = _Scorer(task=task, device=device, views=views)
+    if size < 1:
+        raise BadArgument("size", f"is {size}", "give 1 or more")
+    score = _Scorer(task=task, device=device, views=views, face=face, size=size)
     rows: list[Seen] = []
     refused: list[tuple[str, str]] = []
     if (source / "bank.json").exists():
@@ -156,6 +168,19 @@ class _Scorer:
     task: nn.Module
     device: torch.device
     views: int
+    face: FaceShown
+    size: int
+
+    def cut(
+        self, crop: Image, box: Sequence[float], path: object
+    ) -> UInt8[np.ndarray, "rows columns 3"]:
+        """What of a crop the network sees; ``box`` is the face's in the crop."""
+        if self.face == "window":
+            return window(crop)
+        left, top, right, bottom = box
+        if not (left < right and top < bottom):
+            raise BadImage(path, "has a face outside of its own crop", "extract it to see")
+        return cut_face(crop, (left, top, right, bottom), self.face, self.size)
 
     def __call__(self, image: Image) -> tuple[float, Float[np.ndarray, "rows columns"] | None]:
         """Score and X-ray of what training sees of a crop, averaged over the views."""
@@ -165,6 +190,8 @@ class _Scorer:
         score = float(predicted.scores.float().mean())
         if predicted.xrays is None:
             return score, None
+        if self.face != "window":
+            raise BadArgument("face", f"is {self.face!r}, for X-rays", "give window")
         xrays = predicted.xrays.float().cpu().numpy().copy()
         if self.views > 1:
             xrays[1] = xrays[1, :, ::-1]  # the mirrored view, back
@@ -191,10 +218,14 @@ def _listed(source: Path) -> tuple[Path, list[str]]:
 
 
 def _of_bank(score: _Scorer, bank: FaceBank) -> Iterator[Seen]:
+    everything = np.arange(len(bank))
+    boxes = (
+        np.zeros((len(bank), 4)) if score.face == "window" else boxes_in_crops(bank, everything)
+    )
     with jobs.progress("predict", total=len(bank), unit="faces") as report:
-        for row in range(len(bank)):
+        for row, box in enumerate(boxes.tolist()):
             face = bank[row]
-            value, _ = score(window(face.image))
+            value, _ = score(score.cut(face.image, box, face.crop))
             number = int(Path(face.crop).stem.rpartition("_")[2] or 0)
             yield Seen(
                 path=face.video,
@@ -228,7 +259,11 @@ def _of_picture(
         yield Seen(path=name, frame=frame, face=-1, box=None, score=None, overlay=overlay)
     for number, face in enumerate(faces):
         crop, _, crop_to_frame = crop_face(image, face.landmarks, CROP_SIZE)
-        value, xray = score(window(crop))
+        # in single precision, as a bank keeps it
+        box = into_crops(
+            np.array([face.box], np.float32).astype(float), crop_to_frame[None], CROP_SIZE
+        )
+        value, xray = score(score.cut(crop, box[0].tolist(), name))
         _draw(overlay, face.box, value, xray, crop_to_frame)
         last = number == len(faces) - 1
         yield Seen(

@@ -17,7 +17,7 @@ from faceblend.face import Image
 from faceblend.ingest.detect import Detection
 from faceblend.ingest.extract import extract
 from xray_train.predict import Predicted, aggregate, predict
-from xray_train.sources import window
+from xray_train.sources import Frames, window
 from xray_train.tasks import Images, Prediction
 
 
@@ -149,6 +149,35 @@ def test_a_bank_gives_the_scores_of_its_pictures(files: Path, tmp_path: Path) ->
         for name in ("out", "of_bank")
     )
     assert direct == banked
+
+
+class Plain(Brightness):
+    """The same, without X-rays."""
+
+    def predict(self, images: Images) -> Prediction:
+        return Prediction(scores=super().predict(images).scores)
+
+
+@pytest.mark.parametrize("face", ["scale", "tight"])
+def test_a_network_sees_the_cut_that_it_was_trained_on(
+    files: Path, tmp_path: Path, face: str
+) -> None:
+    extract(files / "a", tmp_path / "bank", detector=Squares(), faces="all")
+    frames = Frames(str(tmp_path / "bank"), face=face, size=48)  # type: ignore[arg-type]
+    for source in (files / "a", tmp_path / "bank"):
+        task = Plain()
+        run(source, tmp_path / "out", task, face=face, size=48)
+        assert len(task.seen) == len(frames) == 2
+        for number, seen in enumerate(task.seen):
+            assert torch.equal(seen[0], frames.item(number)["image"])
+    assert (frames.item(0)["image"] > 150).float().mean() > 0.6  # little but the square
+
+
+def test_xrays_are_drawn_of_the_window_alone(files: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadArgument, match="give window"):
+        run(files / "a", tmp_path / "out", face="scale")
+    with pytest.raises(BadArgument, match="size"):
+        run(files / "a", tmp_path / "out", face="scale", size=0)
 
 
 def test_overlays_show_the_xray_where_the_crop_was(files: Path, tmp_path: Path) -> None:

@@ -210,19 +210,35 @@ def boxes_in_crops(
             "has a crop_to_frame that maps its crop to a line",
             "extract this face again, or leave it out",
         )
-    corners = boxes[:, [[0, 1], [2, 1], [0, 3], [2, 3]]]
-    moved = (corners - maps[:, None, :, 2])[..., None]
-    inside = (np.linalg.inv(maps[:, None, :, :2]) @ moved)[..., 0]
-    edges = -0.5, bank.crop_size - 0.5
-    low, high = np.clip(inside.min(1), *edges), np.clip(inside.max(1), *edges)
-    empty = np.flatnonzero(~(high - low > 0).all(1))
+    inside = into_crops(boxes, maps, bank.crop_size)
+    empty = np.flatnonzero(~(inside[:, 2:] - inside[:, :2] > 0).all(1))
     if len(empty):
         raise BadBank(
             bank.root / columns["crop"][int(empty[0])].as_py(),
             "has its face's box outside of the crop",
             "extract this face again, or leave it out",
         )
-    return np.column_stack([low, high])
+    return inside
+
+
+def into_crops(
+    boxes: Float[np.ndarray, "faces 4"], maps: Float[np.ndarray, "faces 2 3"], size: int
+) -> Float[np.ndarray, "faces 4"]:
+    """Boxes in pixels of frames, in pixels of their crops and cut off at the crops' borders.
+
+    Args:
+        boxes: left, top, right, bottom.
+        maps: ``crop_to_frame``, invertible.
+        size: side of the crops, px.
+
+    Returns:
+        The same order; a box that does not meet its crop has no width or no height.
+    """
+    corners = boxes[:, [[0, 1], [2, 1], [0, 3], [2, 3]]]
+    moved = (corners - maps[:, None, :, 2])[..., None]
+    inside = (np.linalg.inv(maps[:, None, :, :2]) @ moved)[..., 0]
+    edges = -0.5, size - 0.5
+    return np.column_stack([np.clip(inside.min(1), *edges), np.clip(inside.max(1), *edges)])
 
 
 def _sample(rows: np.ndarray, labels: np.ndarray, limit: int, seed: int) -> np.ndarray:
