@@ -89,7 +89,8 @@ class Journal:
     def result(
         self, step: int, result: Result, task: nn.Module, source: Source, device: torch.device
     ) -> None:
-        """A validation, with pictures: what was given, its target, its predicted X-ray.
+        """A validation, with its curve of precision and recall, and pictures: what was given, its
+        target, its predicted X-ray.
 
         Of a network that tells where it looked, the map over the source's first real and first
         forged picture: the same two at each validation. Of a network of features, those of some
@@ -102,11 +103,14 @@ class Journal:
         for name in ("xray_ap", "xray_iou", "threshold"):
             values[f"val/{name}"] = getattr(result, name)
         self._write(step, {name: value for name, value in values.items() if value is not None})
+        items = result.items
+        if len(np.unique(items.labels)) == 2:
+            self._events.add_pr_curve("val/precision_recall", items.labels, items.scores, step)
         seen = look(task, source, device, _PICTURES)
         self._events.add_images("val/samples", _pictures(seen), step)
         if seen.predicted.attention is not None:
             for name, label in (("real", 0), ("forged", 1)):
-                found = np.flatnonzero(result.items.labels == label)
+                found = np.flatnonzero(items.labels == label)
                 if len(found):
                     shown = _attended(look_at(task, source, device, [int(found[0])]))
                     self._events.add_image(f"val/attention_{name}", shown, step)

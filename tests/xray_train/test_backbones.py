@@ -123,6 +123,7 @@ def test_tensorboard_shows_it_over_a_real_and_a_forged_face(tmp_path: Path) -> N
         events = EventAccumulator(str(tmp_path / backbone))
         events.Reload()
         tags = [tag for tag in events.Tags()["images"] if tag.startswith("val/attention_")]
+        assert "val/precision_recall" in events.Tags()["tensors"]
         assert {tag.removeprefix("val/attention_") for tag in tags} == shown
         for tag in tags:
             one, other = events.Images(tag)
