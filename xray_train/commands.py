@@ -1,4 +1,4 @@
-"""What ``xray-train`` does: fit, validate, test, predict, export, and a demo of them.
+"""What ``xray-train`` does: fit, validate, test, predict, score, export, and a demo of them.
 
 Exit status: 0 done; 1 finished with recorded failures under --strict; 2 bad arguments or input,
 said in one line on stderr (--debug shows where).
@@ -48,6 +48,9 @@ def build_parser() -> ArgumentParser:
         "test", _evaluation_parser(), help="evaluate at the threshold of validation"
     )
     commands.add_subcommand("predict", _predict_parser(), help="score faces in files and banks")
+    commands.add_subcommand(
+        "score", _score_parser(), help="score the pictures of a list, in its order"
+    )
     commands.add_subcommand("export", _export_parser(), help="write ONNX or TorchScript")
     commands.add_subcommand(
         "demo", _demo_parser(), help="photographs to a tested detector, small enough for a CPU"
@@ -218,6 +221,51 @@ def _predict(parser: ArgumentParser, chosen: Namespace) -> int:
     return FAILURES if given.strict and made.refused else DONE
 
 
+def _score_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False,
+        description="Score pictures as they are and write img_name,y_pred in their list's order.",
+    )
+    parser.add_argument("--ckpt", type=Path, required=True, help="checkpoint")
+    parser.add_argument("--input", type=Path, required=True, help="folder of the pictures")
+    parser.add_argument("--labels", type=Path, required=True, help="CSV with a column img_name")
+    parser.add_argument("--out", type=Path, required=True, help="CSV file for the scores")
+    parser.add_argument("--size", type=int, default=256, help="px; side as in training")
+    parser.add_argument("--views", type=int, default=1, help="1 to 4 of each, averaged")
+    parser.add_argument("--batch", type=int, default=32, help="pictures at a time")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read pictures")
+    parser.add_argument(
+        "--unread",
+        type=float,
+        default=0.5,
+        help="score of what cannot be read, as contests want no gap; OUT.refused.csv names it",
+    )
+    parser.add_argument("--device", default="auto", help="auto takes a GPU where there is one")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if one was refused")
+    return parser
+
+
+def _score(parser: ArgumentParser, chosen: Namespace) -> int:
+    from xray_train.listing import score_list
+
+    given = parser.instantiate(chosen).score
+    device = pick_device(given.device)
+    made = score_list(
+        rebuild(given.ckpt, device).task,
+        given.input,
+        given.labels,
+        given.out,
+        device=device,
+        size=given.size,
+        views=given.views,
+        batch=given.batch,
+        workers=given.workers,
+        unread=given.unread,
+    )
+    print(made)
+    return FAILURES if given.strict and made.refused else DONE
+
+
 def _export_parser() -> ArgumentParser:
     parser = ArgumentParser(
         exit_on_error=False, description="Write a network for other programs, and compare."
@@ -302,6 +350,7 @@ _COMMANDS = {
     "validate": _validate,
     "test": _test,
     "predict": _predict,
+    "score": _score,
     "export": _export,
     "demo": _demo,
 }
