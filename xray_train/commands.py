@@ -1,4 +1,4 @@
-"""What ``xray-train`` does: fit, validate, test, predict, score, export, and a demo of them.
+"""What ``xray-train`` does: fit, validate, test, predict, score, compare, export, and a demo.
 
 Exit status: 0 done; 1 finished with recorded failures under --strict; 2 bad arguments or input,
 said in one line on stderr (--debug shows where).
@@ -24,7 +24,8 @@ from xray_train.export import Form, export
 from xray_train.look import look, write_curves, write_sheet
 from xray_train.loop import Fit, fit
 from xray_train.predict import Aggregation
-from xray_train.rebuild import rebuild
+from xray_train.rebuild import pick_device, rebuild
+from xray_train.reporting import cross_parser, robustness_parser, run_cross, run_robustness
 from xray_train.sources import Source
 
 DONE, FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -51,6 +52,10 @@ def build_parser() -> ArgumentParser:
     commands.add_subcommand(
         "score", _score_parser(), help="score the pictures of a list, in its order"
     )
+    commands.add_subcommand(
+        "robustness", robustness_parser(), help="AUC against compression, blur, noise and size"
+    )
+    commands.add_subcommand("cross", cross_parser(), help="every checkpoint on every set")
     commands.add_subcommand("export", _export_parser(), help="write ONNX or TorchScript")
     commands.add_subcommand(
         "demo", _demo_parser(), help="photographs to a tested detector, small enough for a CPU"
@@ -307,20 +312,6 @@ def _demo(parser: ArgumentParser, chosen: Namespace) -> int:
 # -- what all of them need ---------------------------------------------------------------
 
 
-def pick_device(name: str) -> torch.device:
-    """``auto`` is a GPU where there is one.
-
-    Raises:
-        BadArgument: torch knows no such device.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise BadArgument("--device", f"is {name!r}", "give auto, cpu or cuda") from error
-
-
 def tell(result: Result, path: Path, what: str) -> None:
     """Write a result as JSON and show it, every figure with its counts."""
     atomic.write_json(path, {"format": 1, "what": what, **result.to_dict()})
@@ -351,6 +342,8 @@ _COMMANDS = {
     "test": _test,
     "predict": _predict,
     "score": _score,
+    "robustness": run_robustness,
+    "cross": run_cross,
     "export": _export,
     "demo": _demo,
 }
