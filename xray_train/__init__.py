@@ -14,6 +14,11 @@ journal      what a run tells while it goes
 loop         the one training loop
 rebuild      the network of a checkpoint
 predict      files and banks -> tables and overlays
+listing      a list of pictures -> its scores, in its order
+degradations what a picture goes through on its way, by given strengths
+robustness   AUC against those
+cross        every checkpoint on every set
+reporting    the commands of these two
 export       ONNX and TorchScript, at parity
 demo         from photographs to a tested detector on two CPU cores
 commands     ``xray-train ...``; cli: its entry

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ pytest.importorskip("timm", reason="timm is not installed: make test-train has i
 from tests.conftest import drawn_face
 from tests.xray_train.tiny import made_checkpoint
 from xray_train.checkpoint import load, save
-from xray_train.commands import BAD_INPUT, DONE, main
+from xray_train.commands import BAD_INPUT, DONE, build_parser, main
 from xray_train.cross import COLUMNS, Cell, markdown
 from xray_train.evaluate import Result
 from xray_train.metrics import Summary
@@ -105,6 +106,15 @@ def test_every_checkpoint_is_tested_on_every_set(
     image = cv2.imread(str(tmp_path / "out" / "cross.png"))
     assert image is not None
     assert image.std() > 5
+
+
+def test_the_example_of_the_page_is_one_that_cross_reads(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "cross.yaml").write_text(block)
+    chosen = build_parser().parse_args(["cross", "--config", str(tmp_path / "cross.yaml")]).cross
+    assert list(chosen.trained) == ["FF++", "blends"]
+    assert chosen.tested["FFDI"].class_path == "xray_train.sources.Listed"
 
 
 def test_a_cell_is_what_test_says_of_it(trained: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 from pathlib import Path
 
 import cv2
@@ -137,6 +138,8 @@ def test_noise_is_of_the_seed_and_the_item_alone() -> None:
     again = Degraded(given, "noise", 10.0, seed=1)
     assert torch.equal(first.item(3)["image"], again.item(3)["image"])
     assert not torch.equal(first.item(3)["image"], Degraded(given, "noise", 10.0).item(3)["image"])
+    sent = pickle.loads(pickle.dumps(first))  # noqa: S301 - made here, as for a worker
+    assert torch.equal(first.item(3)["image"], sent.item(3)["image"])
     added = [first.item(number)["image"].int() - given.item(number)["image"] for number in (3, 5)]
     assert not torch.equal(*added)
 
