@@ -168,6 +168,7 @@ def test_a_set_of_one_class_has_no_auc_and_keeps_its_place() -> None:
     assert "reals: 3 real and 0 forged frames" in page[4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoint", ["run/last.pt", "xray.pt"])
 def test_robustness_of_any_task(
     trained: Path, tmp_path: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
