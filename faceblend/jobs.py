@@ -355,8 +355,9 @@ class Progress:
         self._kept = self._done = self._told = kept
         self._console, self._clock, self._bar = console, clock, bar
         self._started = self._told_at = clock()
+        self._note = ""
         if bar is not None:
-            self._task = bar.add_task(label, total=total, completed=kept, unit=unit)
+            self._task = bar.add_task(label, total=total, completed=kept, unit=unit, note="")
 
     def advance(self, n: int = 1) -> None:
         """Count ``n`` more units as done."""
@@ -368,7 +369,14 @@ class Progress:
         tenth_more = 10 * (self._done - self._told) >= self._total
         if silent >= _LINE_AFTER or (silent >= _LINE_EVERY and tenth_more):
             share = f"{self._done / max(1, self._total):.0%}"
-            self._say(f"{self._done:,} of {self._total:,} {self._unit} ({share}), {self._rate()}")
+            how_far = f"{self._done:,} of {self._total:,} {self._unit} ({share}), {self._rate()}"
+            self._say(f"{how_far}, {self._note}" if self._note else how_far)
+
+    def note(self, text: str) -> None:
+        """Show ``text`` beside the bar, and at the end of a log's lines, until the next one."""
+        self._note = text
+        if self._bar is not None:
+            self._bar.update(self._task, note=text)
 
     def warn(self, text: str) -> None:
         """Say ``text`` on a line of its own, above the bar."""
@@ -444,6 +452,7 @@ def _bar(console: Console) -> rich.progress.Progress:
         rich.progress.MofNCompleteColumn(),
         rich.progress.TextColumn("{task.fields[unit]}"),
         rich.progress.TimeRemainingColumn(),
+        rich.progress.TextColumn("{task.fields[note]}", markup=False),
         console=console,
         transient=True,
     )

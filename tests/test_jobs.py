@@ -392,6 +392,21 @@ def test_a_log_gets_a_line_every_tenth_and_a_sign_of_life_every_minute() -> None
     assert len(lines) == 3 + 8 + 1
 
 
+def test_a_note_stands_at_the_end_of_the_lines_and_beside_the_bar() -> None:
+    log, clock, screen = io.StringIO(), Clock(), Terminal()
+    with jobs.progress(
+        "fit", total=10, unit="steps", console=Console(file=log), clock=clock
+    ) as report:
+        report.note("loss 0.5")
+        clock.now = 10.0
+        report.advance(5)
+    assert log.getvalue().splitlines()[0] == "fit: 5 of 10 steps (50%), 0.5 steps/s, loss 0.5"
+    console = Console(file=screen, force_terminal=True, width=120)
+    with jobs.progress("fit", total=10, unit="steps", console=console) as report:
+        report.note("loss [0.5]")
+    assert "loss [0.5]" in screen.getvalue()
+
+
 def test_what_an_earlier_run_did_counts_as_done_and_not_for_the_rate() -> None:
     log, clock = io.StringIO(), Clock()
     with jobs.progress(

@@ -5,6 +5,7 @@ aggregate    the scores of a video's frames to one
 metrics      AUC, AP, EER, intervals, X-ray pixels: numbers in, numbers out
 checkpoint   a run's whole state, written whole, read without running code
 backbones    networks that timm has not
+mixing       mixup and CutMix of a batch
 tasks/       one file a system: network, objective
 photometric  changes of a picture's values, by given amounts
 augment      what training changes at random in a sample; augment_frames: in a face alone
@@ -17,6 +18,11 @@ journal      what a run tells while it goes
 loop         the one training loop
 rebuild      the network of a checkpoint
 predict      files and banks -> tables and overlays
+listing      a list of pictures -> its scores, in its order
+degradations what a picture goes through on its way, by given strengths
+robustness   AUC against those
+cross        every checkpoint on every set
+reporting    the commands of these two
 export       ONNX and TorchScript, at parity
 demo         from photographs to a tested detector on two CPU cores
 commands     ``xray-train ...``; cli: its entry

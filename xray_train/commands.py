@@ -1,4 +1,4 @@
-"""What ``xray-train`` does: fit, validate, test, predict, export, and a demo of them.
+"""What ``xray-train`` does: fit, validate, test, predict, score, compare, export, and a demo.
 
 Exit status: 0 done; 1 finished with recorded failures under --strict; 2 bad arguments or input,
 said in one line on stderr (--debug shows where).
@@ -25,7 +25,8 @@ from xray_train.export import Form, export
 from xray_train.look import look, write_curves, write_sheet
 from xray_train.loop import Fit, fit
 from xray_train.predict import FaceShown
-from xray_train.rebuild import rebuild
+from xray_train.rebuild import pick_device, rebuild
+from xray_train.reporting import cross_parser, robustness_parser, run_cross, run_robustness
 from xray_train.scores import write_scores
 from xray_train.sources import Source
 
@@ -50,6 +51,13 @@ def build_parser() -> ArgumentParser:
         "test", _evaluation_parser(), help="evaluate at the threshold of validation"
     )
     commands.add_subcommand("predict", _predict_parser(), help="score faces in files and banks")
+    commands.add_subcommand(
+        "score", _score_parser(), help="score the pictures of a list, in its order"
+    )
+    commands.add_subcommand(
+        "robustness", robustness_parser(), help="AUC against compression, blur, noise and size"
+    )
+    commands.add_subcommand("cross", cross_parser(), help="every checkpoint on every set")
     commands.add_subcommand("export", _export_parser(), help="write ONNX or TorchScript")
     commands.add_subcommand(
         "demo", _demo_parser(), help="photographs to a tested detector, small enough for a CPU"
@@ -237,6 +245,51 @@ def _predict(parser: ArgumentParser, chosen: Namespace) -> int:
     return FAILURES if given.strict and made.refused else DONE
 
 
+def _score_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False,
+        description="Score pictures as they are and write img_name,y_pred in their list's order.",
+    )
+    parser.add_argument("--ckpt", type=Path, required=True, help="checkpoint")
+    parser.add_argument("--input", type=Path, required=True, help="folder of the pictures")
+    parser.add_argument("--labels", type=Path, required=True, help="CSV with a column img_name")
+    parser.add_argument("--out", type=Path, required=True, help="CSV file for the scores")
+    parser.add_argument("--size", type=int, default=256, help="px; side as in training")
+    parser.add_argument("--views", type=int, default=1, help="1 to 4 of each, averaged")
+    parser.add_argument("--batch", type=int, default=32, help="pictures at a time")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read pictures")
+    parser.add_argument(
+        "--unread",
+        type=float,
+        default=0.5,
+        help="score of what cannot be read, as contests want no gap; OUT.refused.csv names it",
+    )
+    parser.add_argument("--device", default="auto", help="auto takes a GPU where there is one")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if one was refused")
+    return parser
+
+
+def _score(parser: ArgumentParser, chosen: Namespace) -> int:
+    from xray_train.listing import score_list
+
+    given = parser.instantiate(chosen).score
+    device = pick_device(given.device)
+    made = score_list(
+        rebuild(given.ckpt, device).task,
+        given.input,
+        given.labels,
+        given.out,
+        device=device,
+        size=given.size,
+        views=given.views,
+        batch=given.batch,
+        workers=given.workers,
+        unread=given.unread,
+    )
+    print(made)
+    return FAILURES if given.strict and made.refused else DONE
+
+
 def _export_parser() -> ArgumentParser:
     parser = ArgumentParser(
         exit_on_error=False, description="Write a network for other programs, and compare."
@@ -278,20 +331,6 @@ def _demo(parser: ArgumentParser, chosen: Namespace) -> int:
 # -- what all of them need ---------------------------------------------------------------
 
 
-def pick_device(name: str) -> torch.device:
-    """``auto`` is a GPU where there is one.
-
-    Raises:
-        BadArgument: torch knows no such device.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise BadArgument("--device", f"is {name!r}", "give auto, cpu or cuda") from error
-
-
 def tell(result: Result, path: Path, what: str) -> None:
     """Write a result as JSON and show it, every figure with its counts."""
     atomic.write_json(path, {"format": 1, "what": what, **result.to_dict()})
@@ -321,6 +360,9 @@ _COMMANDS = {
     "validate": _validate,
     "test": _test,
     "predict": _predict,
+    "score": _score,
+    "robustness": run_robustness,
+    "cross": run_cross,
     "export": _export,
     "demo": _demo,
 }

@@ -262,6 +262,7 @@ def fit(
                     _check_numbers(unchecked)
                 if step % settings.log_every == 0:
                     journal.log(step, rate, losses)
+                    report.note(", ".join(f"{key} {x.item():.4g}" for key, x in losses.items()))
                 if val is not None and (over or _due(step, settings.validate_every)):
                     looked = average.task if average is not None else task
                     result = evaluate(looked, val, device=device, settings=settings, rank=rank)

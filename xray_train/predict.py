@@ -185,7 +185,7 @@ class _Scorer:
     def __call__(self, image: Image) -> tuple[float, Float[np.ndarray, "rows columns"] | None]:
         """Score and X-ray of what training sees of a crop, averaged over the views."""
         given = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
-        stack = torch.cat([_view(given, number) for number in range(self.views)])
+        stack = torch.cat([view(given, number) for number in range(self.views)])
         predicted = self.task.predict(stack.to(self.device))  # type: ignore[operator]
         score = float(predicted.scores.float().mean())
         if predicted.xrays is None:
@@ -198,7 +198,8 @@ class _Scorer:
         return score, xrays.mean(axis=0)
 
 
-def _view(image: torch.Tensor, number: int) -> torch.Tensor:
+def view(image: torch.Tensor, number: int) -> torch.Tensor:
+    """The ``number``-th of ``VIEWS`` of uint8 pictures (..., H, W), uint8 as they are."""
     if number == 0:
         return image
     if number == 1:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from faceblend.errors import BadArgument
 from xray_train.checkpoint import BadCheckpoint, Checkpoint, fit_into, load
 from xray_train.tasks.face_xray import FaceXray
 from xray_train.tasks.frame import Frame
@@ -59,3 +60,17 @@ def rebuild(path: Path, device: torch.device, task: nn.Module | None = None) -> 
     fit_into(task, saved.weights, path)
     threshold = float(saved.progress.get("threshold", 0.5))
     return Trained(task=task.to(device).eval(), threshold=threshold, checkpoint=saved)
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is a GPU where there is one.
+
+    Raises:
+        BadArgument: torch knows no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise BadArgument("--device", f"is {name!r}", "give auto, cpu or cuda") from error

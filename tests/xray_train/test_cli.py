@@ -137,7 +137,10 @@ def test_an_empty_set_is_refused(trained: Path, tmp_path: Path) -> None:
     assert run(*words) == BAD_INPUT
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+RUNS = [path for path in sorted(CONFIGS.rglob("*.yaml")) if "\ntask:" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 def test_every_config_is_one_that_fit_reads(path: Path) -> None:
     chosen = build_parser().parse_args(["fit", "--config", str(path)])
     assert chosen.fit.fit.steps > 0

@@ -16,6 +16,7 @@ from torch.nn import functional
 from faceblend.errors import BadArgument
 from xray_train.backbones import AUTO_ATTENTION, AutoAttention
 from xray_train.checkpoint import BadCheckpoint, read_tensors
+from xray_train.mixing import Mix, Pictures, cutmix, draw_mix, mixup
 from xray_train.tasks import Images, Labels, Prediction, Xrays
 
 Logits = Float[torch.Tensor, " batch"]
@@ -41,9 +42,11 @@ class Frame(nn.Module):
             code in it. A classifier of another number of classes in it is left out.
         values: how pixels are normalised.
         dropout: before the last layer.
+        mix: while training, ``none``; ``mixup`` or ``cutmix`` of two pictures and their labels.
+        mix_alpha: both parameters of the Beta distribution that their shares are drawn from.
 
     Raises:
-        BadArgument: timm knows no such network.
+        BadArgument: timm knows no such network, or ``mix_alpha`` is not over 0.
         BadCheckpoint: the weights do not fit it.
     """
 
@@ -56,26 +59,45 @@ class Frame(nn.Module):
         pretrained: str = "none",
         values: Values = "imagenet",
         dropout: float = 0.0,
+        mix: Mix = "none",
+        mix_alpha: float = 1.0,
     ) -> None:
         super().__init__()
+        if mix_alpha <= 0:
+            raise BadArgument("mix_alpha", f"is {mix_alpha}", "give more than 0")
         self.backbone: Any = make_backbone(backbone, pretrained, classes=1, dropout=dropout)
         mean, std = (torch.tensor(one).view(1, 3, 1, 1) for one in VALUES[values])
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
+        self.mix, self.mix_alpha = mix, mix_alpha
         self._fixed = False
 
     def forward(self, images: Images) -> Logits:
         """Log odds of forged, float32."""
-        logits: torch.Tensor = self.backbone(self._normal(images))
+        return self._logits(self._normal(images))
+
+    def _normal(self, images: Images) -> Pictures:
+        return (images.to(self.mean.dtype) / 255 - self.mean) / self.std
+
+    def _logits(self, normal: Pictures) -> Logits:
+        logits: torch.Tensor = self.backbone(normal)
         return logits[:, 0].float()
 
     def loss(self, images: Images, xrays: Xrays, labels: Labels) -> dict[str, torch.Tensor]:
-        """``loss``: binary cross-entropy from logits; ``accuracy`` beside it."""
+        """``loss``: binary cross-entropy from logits; ``accuracy`` beside it.
+
+        Of mixed pictures the accuracy counts the class that has the larger share.
+        """
         del xrays
-        logits = self(images)
+        normal, wanted = self._normal(images), labels.float()
+        if self.training and self.mix != "none":
+            # mixed once normalised: the same picture, for both are linear
+            mixed = mixup if self.mix == "mixup" else cutmix
+            normal, wanted = mixed(normal, wanted, draw_mix(len(images), self.mix_alpha))
+        logits = self._logits(normal)
         with torch.autocast(images.device.type, enabled=False):
-            loss = functional.binary_cross_entropy_with_logits(logits, labels.float())
-        right = ((logits.detach() >= 0) == (labels == 1)).float().mean()
+            loss = functional.binary_cross_entropy_with_logits(logits, wanted)
+        right = ((logits.detach() >= 0) == (wanted >= 0.5)).float().mean()
         return {"loss": loss, "accuracy": right}
 
     @torch.no_grad()
@@ -87,9 +109,6 @@ class Frame(nn.Module):
             return Prediction(scores=logits.sigmoid(), logits=logits, attention=attention)
         logits = self(images)
         return Prediction(scores=logits.sigmoid(), logits=logits)
-
-    def _normal(self, images: Images) -> torch.Tensor:
-        return (images.to(self.mean.dtype) / 255 - self.mean) / self.std
 
     def fix_backbone(self, fixed: bool) -> None:
         """Keep all but the last layer, batch-norm statistics included, or let it go."""

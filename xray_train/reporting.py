@@ -1,0 +1,111 @@
+"""``xray-train robustness`` and ``xray-train cross``: what they are asked, and what they show."""
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+from rich.table import Table
+
+from faceblend.errors import BadArgument
+from xray_train import cross as crossing
+from xray_train import robustness
+from xray_train.rebuild import pick_device, rebuild
+from xray_train.sources import Source
+
+
+def robustness_parser() -> ArgumentParser:
+    """Options of ``xray-train robustness``."""
+    parser = ArgumentParser(
+        exit_on_error=False,
+        description="AUC against JPEG, H.264, blur, noise and size, with intervals.",
+    )
+    parser.add_argument("--ckpt", type=Path, required=True, help="checkpoint")
+    parser.add_argument("--on", type=Source, required=True, help="source, by its class's path")
+    parser.add_argument("--out", type=Path, required=True, help="folder for table and figure")
+    parser.add_argument(
+        "--grid", type=Path, default=robustness.GRID, help="YAML of strengths to test"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the noise")
+    _add_how(parser)
+    return parser
+
+
+def run_robustness(parser: ArgumentParser, chosen: Namespace) -> int:
+    """Measure, write and show; 0."""
+    given = parser.instantiate(chosen).robustness
+    _check_how(given)
+    grid = robustness.read_grid(given.grid)
+    device = pick_device(given.device)
+    trained = rebuild(given.ckpt, device)
+    points = robustness.measure(
+        trained.task,
+        given.on,
+        grid,
+        device=device,
+        settings=given,
+        threshold=trained.threshold,
+        seed=given.seed,
+    )
+    what = f"{given.ckpt.name} on {chosen.robustness.on.class_path}"
+    paths = robustness.write(points, given.out, what=what, seed=given.seed)
+    at = f"accuracy at {trained.threshold:.3f}"
+    table = Table("", "frame AUC (95% interval)", "video AUC", at, title=what)
+    for point in points:
+        name, value, auc, low, high, video, accuracy, *_ = robustness.row(point)
+        table.add_row(f"{name} {value}".strip(), f"{auc} ({low} to {high})", video, accuracy)
+    _show(table, paths)
+    return 0
+
+
+def cross_parser() -> ArgumentParser:
+    """Options of ``xray-train cross``."""
+    parser = ArgumentParser(
+        exit_on_error=False,
+        description="Test every checkpoint on every set: frame AUC with intervals, video AUC.",
+    )
+    parser.add_argument("--config", action="config", help="YAML file of all these settings")
+    parser.add_argument(
+        "--trained", type=dict[str, Path], required=True, help="checkpoints by name"
+    )
+    parser.add_argument("--tested", type=dict[str, Source], required=True, help="sources by name")
+    parser.add_argument("--out", type=Path, required=True, help="folder for table and figure")
+    _add_how(parser)
+    return parser
+
+
+def run_cross(parser: ArgumentParser, chosen: Namespace) -> int:
+    """Test, write and show; 0."""
+    given = parser.instantiate(chosen).cross
+    _check_how(given)
+    cells = crossing.cross(
+        given.trained, given.tested, device=pick_device(given.device), settings=given
+    )
+    paths = crossing.write(cells, given.out)
+    columns = list(dict.fromkeys(one.tested for one in cells))
+    table = Table("trained \\ tested", *columns, title="frame AUC (95% interval), video AUC")
+    for name in dict.fromkeys(one.trained for one in cells):
+        table.add_row(name, *(crossing.said(one) for one in cells if one.trained == name))
+    _show(table, paths)
+    return 0
+
+
+def _add_how(parser: ArgumentParser) -> None:
+    parser.add_argument("--batch", type=int, default=32, help="samples at a time")
+    parser.add_argument("--workers", type=int, default=0, help="processes that load samples")
+    parser.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16")
+    parser.add_argument("--channels_last", type=bool, default=False, help="memory layout")
+    parser.add_argument("--device", default="auto", help="auto takes a GPU where there is one")
+
+
+def _check_how(given: Namespace) -> None:
+    if given.precision not in ("fp32", "bf16", "fp16"):
+        raise BadArgument("--precision", f"is {given.precision!r}", "give fp32, bf16 or fp16")
+    for name, low in (("batch", 1), ("workers", 0)):
+        if given[name] < low:
+            raise BadArgument(f"--{name}", f"is {given[name]}", f"give {low} or more")
+
+
+def _show(table: Table, paths: list[Path]) -> None:
+    Console(markup=False).print(table)
+    for path in paths:
+        print(path)
