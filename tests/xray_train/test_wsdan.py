@@ -16,6 +16,7 @@ import timm
 
 from faceblend.errors import BadArgument
 from xray_train.checkpoint import BadCheckpoint
+from xray_train.export import export
 from xray_train.tasks import Changes, Task
 from xray_train.tasks.frame import VALUES, Frame
 from xray_train.tasks.wsdan import (
@@ -244,6 +245,15 @@ def test_crops_and_drops_are_those_of_the_chosen_maps() -> None:
         hidden = (drop[0, 0] == 0) & (ramp[0, 0] > 0)
         assert bool(hidden[60, 60]) is upper
         assert bool(hidden[3, 3]) is not upper
+
+
+@pytest.mark.parametrize("form", ["onnx", "torchscript"])
+def test_it_is_exported_at_parity(tmp_path: Path, form: str) -> None:
+    """The crop of a prediction is part of the file; batches of one and three are compared."""
+    if form == "onnx":
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    told = export(made().eval(), tmp_path / "network", form, side=64)  # type: ignore[arg-type]
+    assert told.scores_apart < 1e-4
 
 
 def test_dropout_touches_the_whole_picture_alone() -> None:

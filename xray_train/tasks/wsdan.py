@@ -84,8 +84,9 @@ class Wsdan(nn.Module):
             raise BadArgument("centre_rate", f"is {centre_rate}", "give 0 to 1")
         if not 0 <= dropout < 1:
             raise BadArgument("dropout", f"is {dropout}", "give 0, or up to but not 1")
-        self.backbone: Any = make_backbone(backbone, pretrained, classes=0)
-        channels = int(self.backbone.num_features)
+        network: Any = make_backbone(backbone, pretrained, classes=0)
+        self.backbone: Any = network
+        channels = int(network.num_features)
         self.attention = nn.Sequential(
             nn.Conv2d(channels, maps, kernel_size=1, bias=False), nn.BatchNorm2d(maps), nn.ReLU()
         )
@@ -252,10 +253,9 @@ def attention_boxes(
     Returns:
         (B, 4) int64 px: left, top, right and bottom; the last two are the first beyond.
     """
-    height, width = maps.shape[1:]
     inside = maps >= (share * maps.amax(dim=(1, 2)))[:, None, None]
-    left, right = _reach(inside.any(dim=1), round(pad * width))
-    top, bottom = _reach(inside.any(dim=2), round(pad * height))
+    left, right = _reach(inside.any(dim=1), pad)
+    top, bottom = _reach(inside.any(dim=2), pad)
     return torch.stack([left, top, right, bottom], dim=1)
 
 
@@ -277,14 +277,10 @@ def cropped(
     down = (torch.arange(height, device=images.device, dtype=images.dtype) + 0.5) / height
     x = given[:, :1] + across * (given[:, 2:3] - given[:, :1])  # from the picture's edge
     y = given[:, 1:2] + down * (given[:, 3:] - given[:, 1:2])
-    shape = (len(images), height, width)
-    grid = torch.stack(
-        [
-            (2 * x / width - 1)[:, None].expand(shape),
-            (2 * y / height - 1)[..., None].expand(shape),
-        ],
-        dim=3,
-    )
+    shape = (images.shape[0], height, width)  # len would be a constant of an exported file
+    across_BHW = (2 * x / width - 1)[:, None].expand(shape)
+    down_BHW = (2 * y / height - 1)[..., None].expand(shape)
+    grid = torch.stack([across_BHW, down_BHW], dim=3)
     return functional.grid_sample(
         images, grid, mode="bilinear", padding_mode="border", align_corners=False
     )
@@ -338,9 +334,10 @@ def follow(
 
 
 def _reach(
-    along: torch.Tensor, margin: int
+    along: torch.Tensor, pad: float
 ) -> tuple[Integer[torch.Tensor, " batch"], Integer[torch.Tensor, " batch"]]:
-    length = along.shape[1]
+    length = int(along.shape[1])
+    margin = round(pad * length)
     first = along.int().argmax(dim=1)
     beyond = length - along.flip(1).int().argmax(dim=1)
     return (first - margin).clamp(min=0), (beyond + margin).clamp(max=length)
