@@ -6,6 +6,7 @@ checkpoint   a run's whole state, written whole, read without running code
 tasks/       one file a system: network, objective
 photometric  changes of a picture's values, by given amounts
 augment      what training changes at random in a sample
+augment_videos  the same for frames of videos, stronger
 sources/     one file a kind of data: samples by number
 data         which items a step takes, of a mix of sources
 evaluate     a network on a source
