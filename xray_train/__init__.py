@@ -15,6 +15,7 @@ journal      what a run tells while it goes
 loop         the one training loop
 rebuild      the network of a checkpoint
 predict      files and banks -> tables and overlays
+submission   videos -> one probability each, of several networks
 export       ONNX and TorchScript, at parity
 demo         from photographs to a tested detector on two CPU cores
 commands     ``xray-train ...``; cli: its entry

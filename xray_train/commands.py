@@ -1,4 +1,4 @@
-"""What ``xray-train`` does: fit, validate, test, predict, export, and a demo of them.
+"""What ``xray-train`` does: fit, validate, test, predict, submit, export, and a demo of them.
 
 Exit status: 0 done; 1 finished with recorded failures under --strict; 2 bad arguments or input,
 said in one line on stderr (--debug shows where).
@@ -26,6 +26,7 @@ from xray_train.loop import Fit, fit
 from xray_train.predict import Aggregation
 from xray_train.rebuild import rebuild
 from xray_train.sources import Source
+from xray_train.submission import run_submission, submission_parser
 
 DONE, FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -48,6 +49,7 @@ def build_parser() -> ArgumentParser:
         "test", _evaluation_parser(), help="evaluate at the threshold of validation"
     )
     commands.add_subcommand("predict", _predict_parser(), help="score faces in files and banks")
+    commands.add_subcommand("submit", submission_parser(), help="score videos by several networks")
     commands.add_subcommand("export", _export_parser(), help="write ONNX or TorchScript")
     commands.add_subcommand(
         "demo", _demo_parser(), help="photographs to a tested detector, small enough for a CPU"
@@ -218,6 +220,12 @@ def _predict(parser: ArgumentParser, chosen: Namespace) -> int:
     return FAILURES if given.strict and made.refused else DONE
 
 
+def _submit(parser: ArgumentParser, chosen: Namespace) -> int:
+    given = parser.instantiate(chosen).submit
+    whole = run_submission(given, pick_device(given.device))
+    return FAILURES if given.strict and not whole else DONE
+
+
 def _export_parser() -> ArgumentParser:
     parser = ArgumentParser(
         exit_on_error=False, description="Write a network for other programs, and compare."
@@ -302,6 +310,7 @@ _COMMANDS = {
     "validate": _validate,
     "test": _test,
     "predict": _predict,
+    "submit": _submit,
     "export": _export,
     "demo": _demo,
 }
