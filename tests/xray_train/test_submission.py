@@ -66,6 +66,7 @@ def run(source: Path, out: Path, *members: Member, **options: object) -> Submitt
 
 def test_the_csv_to_the_letter(clips: Path, tmp_path: Path) -> None:
     (clips / "broken.mp4").write_bytes(b"no video")
+    (clips / "lost.mp4").symlink_to("nowhere.mp4")
     first, second, third = Given(0.1), Given(0.0, 1.0), Given(0.9)
     made = run(
         clips,
@@ -75,14 +76,21 @@ def test_the_csv_to_the_letter(clips: Path, tmp_path: Path) -> None:
         Member(name="z", task=third, weight=0.1),
     )
     # a: two faces, b: four; each .2 * .1 + .7 * .5 + .1 * .9
-    assert (tmp_path / "s.csv").read_bytes() == (
-        b"filename,label\na.mp4,0.460000\nb.mp4,0.460000\nbroken.mp4,0.500000\nc.mp4,0.500000\n"
+    assert (tmp_path / "s.csv").read_bytes().decode() == (
+        "filename,label\n"
+        "a.mp4,0.460000\n"
+        "b.mp4,0.460000\n"
+        "broken.mp4,0.500000\n"
+        "c.mp4,0.500000\n"
+        "lost.mp4,0.500000\n"
     )
-    assert (made.faceless, [name for name, _ in made.refused]) == (1, ["broken.mp4"])
-    head, row = (tmp_path / "s.csv.refused.csv").read_text().splitlines()
+    refused = [name for name, _ in made.refused]
+    assert (made.faceless, refused) == (1, ["broken.mp4", "lost.mp4"])
+    head, row, _ = (tmp_path / "s.csv.refused.csv").read_text().splitlines()
     assert head == "filename,reason"
     assert row.startswith("broken.mp4,")
-    (clips / "broken.mp4").unlink()
+    for name in refused:
+        (clips / name).unlink()
     run(clips, tmp_path / "s.csv", Member(name="x", task=first))
     assert not (tmp_path / "s.csv.refused.csv").exists()
 

@@ -251,7 +251,8 @@ def test_crops_and_drops_are_those_of_the_chosen_maps() -> None:
 def test_it_is_exported_at_parity(tmp_path: Path, form: str) -> None:
     """The crop of a prediction is part of the file; batches of one and three are compared."""
     if form == "onnx":
-        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+        pytest.importorskip("onnx")
+        pytest.importorskip("onnxruntime")
     told = export(made().eval(), tmp_path / "network", form, side=64)  # type: ignore[arg-type]
     assert told.scores_apart < 1e-4
 
@@ -263,6 +264,11 @@ def test_dropout_touches_the_whole_picture_alone() -> None:
     torch.manual_seed(0)
     assert not torch.equal(task(whole, drops=True)[0], task(whole, drops=True)[0])
     assert torch.equal(task(whole)[0], task(whole)[0])
+    given: list[torch.Tensor] = []
+    task.dropout.register_forward_hook(lambda _, taken, __: given.append(taken[0]))
+    task.loss(IMAGES, XRAYS, LABELS)
+    assert len(given) == 1
+    torch.testing.assert_close(given[0], task(task._normal(IMAGES))[1])
 
 
 def test_a_fixed_backbone_trains_attention_and_head_alone() -> None:
