@@ -8,7 +8,8 @@ backbones    networks that timm has not
 mixing       mixup and CutMix of a batch
 tasks/       one file a system: network, objective
 photometric  changes of a picture's values, by given amounts
-augment      what training changes at random in a sample; augment_frames: in a face alone
+augment      what training changes at random in a sample; augment_frames: in a face alone;
+             augment_videos: in frames of videos, stronger
 sources/     one file a kind of data: samples by number
 data         which items a step takes, of a mix of sources
 evaluate     a network on a source
@@ -19,6 +20,7 @@ loop         the one training loop
 rebuild      the network of a checkpoint
 predict      files and banks -> tables and overlays
 listing      a list of pictures -> its scores, in its order
+submission   videos -> one probability each, of several networks
 degradations what a picture goes through on its way, by given strengths
 robustness   AUC against those
 cross        every checkpoint on every set

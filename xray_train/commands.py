@@ -1,4 +1,4 @@
-"""What ``xray-train`` does: fit, validate, test, predict, score, compare, export, and a demo.
+"""What ``xray-train`` does: fit, validate, test, predict and submit, compare, export, and a demo.
 
 Exit status: 0 done; 1 finished with recorded failures under --strict; 2 bad arguments or input,
 said in one line on stderr (--debug shows where).
@@ -29,6 +29,7 @@ from xray_train.rebuild import pick_device, rebuild
 from xray_train.reporting import cross_parser, robustness_parser, run_cross, run_robustness
 from xray_train.scores import write_scores
 from xray_train.sources import Source
+from xray_train.submission import run_submission, submission_parser
 
 DONE, FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -51,6 +52,7 @@ def build_parser() -> ArgumentParser:
         "test", _evaluation_parser(), help="evaluate at the threshold of validation"
     )
     commands.add_subcommand("predict", _predict_parser(), help="score faces in files and banks")
+    commands.add_subcommand("submit", submission_parser(), help="score videos by several networks")
     commands.add_subcommand(
         "score", _score_parser(), help="score the pictures of a list, in its order"
     )
@@ -290,6 +292,12 @@ def _score(parser: ArgumentParser, chosen: Namespace) -> int:
     return FAILURES if given.strict and made.refused else DONE
 
 
+def _submit(parser: ArgumentParser, chosen: Namespace) -> int:
+    given = parser.instantiate(chosen).submit
+    whole = run_submission(given, pick_device(given.device))
+    return FAILURES if given.strict and not whole else DONE
+
+
 def _export_parser() -> ArgumentParser:
     parser = ArgumentParser(
         exit_on_error=False, description="Write a network for other programs, and compare."
@@ -360,6 +368,7 @@ _COMMANDS = {
     "validate": _validate,
     "test": _test,
     "predict": _predict,
+    "submit": _submit,
     "score": _score,
     "robustness": run_robustness,
     "cross": run_cross,

@@ -11,12 +11,14 @@ from xray_train.checkpoint import BadCheckpoint, Checkpoint, fit_into, load
 from xray_train.tasks.face_xray import FaceXray
 from xray_train.tasks.frame import Frame
 from xray_train.tasks.siamese import FrozenHead, Triplet
+from xray_train.tasks.wsdan import Wsdan
 
 TASKS: dict[str, type[nn.Module]] = {
     "xray_train.tasks.face_xray.FaceXray": FaceXray,
     "xray_train.tasks.frame.Frame": Frame,
     "xray_train.tasks.siamese.FrozenHead": FrozenHead,
     "xray_train.tasks.siamese.Triplet": Triplet,
+    "xray_train.tasks.wsdan.Wsdan": Wsdan,
 }
 """Tasks that a checkpoint may name. Any other class would run whatever the file asks for."""
 

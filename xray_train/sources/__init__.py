@@ -5,6 +5,7 @@ faces    the faces of a bank as they are: :class:`Faces`
 frames   the faces of a bank cut by their boxes, by class: :class:`Frames`
 listed   pictures in a folder, with a list of their labels: :class:`Listed`
 triplets two faces of a class and one of the other: :class:`Triplets`
+videos   frames of real and forged videos, drawn each pass: :class:`Videos`, :class:`VideoShares`
 """
 
 from xray_train.sources.blends import Online, Shards
@@ -13,6 +14,7 @@ from xray_train.sources.frames import Frames
 from xray_train.sources.listed import Listed
 from xray_train.sources.source import Item, Source
 from xray_train.sources.triplets import Triplets
+from xray_train.sources.videos import Videos, VideoShares
 
 __all__ = [
     "WINDOW",
@@ -24,5 +26,7 @@ __all__ = [
     "Shards",
     "Source",
     "Triplets",
+    "VideoShares",
+    "Videos",
     "window",
 ]

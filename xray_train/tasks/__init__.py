@@ -5,6 +5,7 @@ The loop sees no more of a system than :class:`Task`.
 face_xray   HRNet that predicts the X-ray, and the class from it (Li et al., CVPR 2020)
 frame       any classifier of timm's: one picture, one score
 siamese     features by triplets of faces, and a classifier on them as they are
+wsdan       attention maps that crop and hide while training (Hu et al., 2019)
 """
 
 from dataclasses import dataclass

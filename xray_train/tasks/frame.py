@@ -151,7 +151,10 @@ def load_backbone(network: Any, path: Path) -> None:
     Raises:
         BadCheckpoint: it cannot be read, or lacks or misfits a tensor of the network.
     """
-    given = {name.removeprefix("module."): one for name, one in read_tensors(path).items()}
+    given = {
+        name.removeprefix("module.").removeprefix("backbone."): one  # of DDP, of a task of ours
+        for name, one in read_tensors(path).items()
+    }
     wanted = network.state_dict()
     last = {id(one) for one in network.get_classifier().state_dict(keep_vars=True).values()}
     kept = network.state_dict(keep_vars=True)
