@@ -8,8 +8,7 @@ backbones    networks that timm has not
 mixing       mixup and CutMix of a batch
 tasks/       one file a system: network, objective
 photometric  changes of a picture's values, by given amounts
-augment      what training changes at random in a sample; augment_frames: in a face alone;
-             augment_videos: in frames of videos, stronger
+augment/     what training changes at random in a sample: one file a way
 sources/     one file a kind of data: samples by number
 data         which items a step takes, of a mix of sources
 evaluate     a network on a source

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xray_train.augment import Jitter, draw_jitter, jittered
+from xray_train.augment.jitter import Jitter, draw_jitter, jittered
 
 STILL = Jitter(
     turn=0.0, scale=1.0, shift=(0.0, 0.0), gamma=1.0, saturation=1.0, gains=np.ones(3), offset=0.0

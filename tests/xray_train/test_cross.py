@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -17,7 +18,7 @@ from tests.xray_train.tiny import made_checkpoint
 from xray_train.checkpoint import load, save
 from xray_train.commands import BAD_INPUT, DONE, build_parser, main
 from xray_train.cross import COLUMNS, Cell, markdown
-from xray_train.evaluate import Result
+from xray_train.evaluate import Items, Result
 from xray_train.metrics import Summary
 from xray_train.tasks.face_xray import FaceXray
 
@@ -160,9 +161,12 @@ def test_a_set_of_one_class_has_no_auc_and_keeps_its_place() -> None:
         frame_accuracy=1.0, frame_accuracy_at_half=1.0, frame_log_loss=0.1, video_auc=None,
         frames=3, videos=1, reals=3, fakes=0,
     )  # fmt: skip
+    scores = np.array([0.1, 0.1, 0.1])
+    items = Items(videos=("v",) * 3, labels=np.zeros(3, int), scores=scores, logits=scores)
     result = Result(
-        summary=summary, threshold=0.5, threshold_chosen_here=False, xray_ap=None, xray_iou=None
-    )
+        summary=summary, threshold=0.5, threshold_chosen_here=False, xray_ap=None, xray_iou=None,
+        items=items,
+    )  # fmt: skip
     page = markdown([Cell(trained="a", tested="reals", result=result)]).splitlines()
     assert page[2] == "| a | none |"
     assert "reals: 3 real and 0 forged frames" in page[4]

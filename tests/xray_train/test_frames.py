@@ -13,7 +13,7 @@ from faceblend import FaceBank
 from faceblend.bank import FaceRow
 from faceblend.errors import BadArgument, BadBank, BadImage
 from tests.conftest import drawn_face, make_bank
-from xray_train.augment_frames import FrameChange, change_frame, draw_frame_change
+from xray_train.augment.frames import FrameChange, change_frame, draw_frame_change
 from xray_train.data import Batches, InOrder, Mix, Mixed, evaluation_batches
 from xray_train.sources import Frames
 from xray_train.sources.frames import cut_face

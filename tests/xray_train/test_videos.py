@@ -12,7 +12,7 @@ import pytest
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, BadBank, BadImage
 from tests.conftest import make_bank
-from xray_train.augment_videos import Strong, draw_strong, strengthened
+from xray_train.augment.videos import Strong, draw_strong, strengthened
 from xray_train.data import Batches, Mix, Mixed
 from xray_train.sources import Source, Videos, VideoShares
 from xray_train.sources.videos import resized

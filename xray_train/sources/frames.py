@@ -11,7 +11,7 @@ from jaxtyping import Float, Integer, UInt8
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, BadBank
 from faceblend.face import Image
-from xray_train.augment_frames import change_frame, draw_frame_change
+from xray_train.augment.frames import change_frame, draw_frame_change
 from xray_train.sources.faces import TOLD
 from xray_train.sources.source import Item, Source, positive
 
@@ -41,7 +41,7 @@ class Frames(Source):
             there are so many; 0 takes all.
         seed: of that sample.
         parts: of the mix.
-        augment: training changes them at random, by :mod:`xray_train.augment_frames`; validation
+        augment: training changes them at random, by :mod:`xray_train.augment.frames`; validation
             never does.
 
     Raises:
@@ -110,7 +110,7 @@ class Frames(Source):
         return item, face.video
 
     def changed(self, item: Item, rng: np.random.Generator) -> Item:
-        """A face as training sees it: by :mod:`xray_train.augment_frames`."""
+        """A face as training sees it: by :mod:`xray_train.augment.frames`."""
         return {**item, "image": changed_picture(item["image"], rng)}
 
     def table(self) -> pa.Table:
@@ -129,7 +129,7 @@ class Frames(Source):
 def changed_picture(
     image: UInt8[torch.Tensor, "3 height width"], rng: np.random.Generator
 ) -> UInt8[torch.Tensor, "3 height width"]:
-    """A picture with one draw of :mod:`xray_train.augment_frames`."""
+    """A picture with one draw of :mod:`xray_train.augment.frames`."""
     pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
     changed = change_frame(pixels, draw_frame_change(rng))
     return torch.from_numpy(np.ascontiguousarray(changed.transpose(2, 0, 1)))

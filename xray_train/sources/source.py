@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from faceblend.errors import BadArgument
-from xray_train.augment import draw_jitter, jittered
+from xray_train.augment.jitter import draw_jitter, jittered
 
 Item = dict[str, torch.Tensor]
 """``image`` (3, H, W) uint8 RGB, or several of one size (K, 3, H, W); ``xray`` (1, H, W) uint8,
@@ -41,7 +41,7 @@ class Source(ABC):
         return len(self)
 
     def changed(self, item: Item, rng: np.random.Generator) -> Item:
-        """An item as training sees it, where ``augment`` says so: by :mod:`xray_train.augment`."""
+        """An item as training sees it where ``augment`` says so; see ``xray_train.augment``."""
         image, xray = item["image"].permute(1, 2, 0).numpy(), item["xray"][0].numpy()
         image, xray = jittered(np.ascontiguousarray(image), xray, draw_jitter(rng))
         return {

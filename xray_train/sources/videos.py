@@ -15,7 +15,7 @@ from jaxtyping import Int64, UInt8
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, BadBank
 from faceblend.face import Image
-from xray_train.augment_videos import draw_strong, strengthened
+from xray_train.augment.videos import draw_strong, strengthened
 from xray_train.sources.source import Item, Source, positive
 
 Rows = Int64[np.ndarray, " rows"]
@@ -80,7 +80,7 @@ class Passes(Source):
         return item, face.video
 
     def changed(self, item: Item, rng: np.random.Generator) -> Item:
-        """An item as training sees it: by :mod:`xray_train.augment_videos`."""
+        """An item as training sees it: by :mod:`xray_train.augment.videos`."""
         image = np.ascontiguousarray(item["image"].permute(1, 2, 0).numpy())
         return {**item, "image": _tensor(strengthened(image, draw_strong(rng)))}
 
