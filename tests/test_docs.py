@@ -19,7 +19,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "data" / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
 
@@ -85,3 +85,14 @@ def test_every_figure_and_page_that_is_linked_is_there(page: Path) -> None:
     for target in targets:
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "systems").glob("*.md")), ids=str)
+def test_every_test_that_a_systems_page_names_is_there(page: Path) -> None:
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    files = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    named = set(re.findall(r"\btest_\w+\b(?:\.py)?", page.read_text()))
+    assert named
+    for name in named:
+        there = name in files if name.endswith(".py") else f"def {name}(" in tests
+        assert there, f"{page.name} names {name}, which is not there"
