@@ -9,10 +9,12 @@ from torch import nn
 from xray_train.checkpoint import BadCheckpoint, Checkpoint, fit_into, load
 from xray_train.tasks.face_xray import FaceXray
 from xray_train.tasks.frame import Frame
+from xray_train.tasks.identity import Identity
 
 TASKS: dict[str, type[nn.Module]] = {
     "xray_train.tasks.face_xray.FaceXray": FaceXray,
     "xray_train.tasks.frame.Frame": Frame,
+    "xray_train.tasks.identity.Identity": Identity,
 }
 """Tasks that a checkpoint may name. Any other class would run whatever the file asks for."""
 

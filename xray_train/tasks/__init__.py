@@ -4,6 +4,7 @@ The loop sees no more of a system than :class:`Task`.
 
 face_xray   HRNet that predicts the X-ray, and the class from it (Li et al., CVPR 2020)
 frame       any classifier of timm's: one picture, one score
+identity    whose face it is: an embedding trained with a margin; scores pairs of pictures
 """
 
 from dataclasses import dataclass
