@@ -3,6 +3,8 @@
 schedule     learning rate and fixed parts, functions of the step
 metrics      AUC, AP, EER, intervals, X-ray pixels: numbers in, numbers out
 checkpoint   a run's whole state, written whole, read without running code
+margins      what a margin does to cosines
+backbones_ir networks for identity: IR-18, digits, dlib's descriptor
 tasks/       one file a system: network, objective
 photometric  changes of a picture's values, by given amounts
 augment      what training changes at random in a sample
@@ -13,6 +15,8 @@ look         sheets of predictions, curves of runs
 journal      what a run tells while it goes
 loop         the one training loop
 rebuild      the network of a checkpoint
+verification pairs of faces by ten folds
+ring         embeddings of digits, drawn
 predict      files and banks -> tables and overlays
 export       ONNX and TorchScript, at parity
 demo         from photographs to a tested detector on two CPU cores

@@ -21,6 +21,7 @@ from faceblend import atomic
 from faceblend.errors import BadArgument, FaceblendError
 from xray_train.evaluate import Result, evaluate
 from xray_train.export import Form, export
+from xray_train.identity_commands import COMMANDS
 from xray_train.look import look, write_curves, write_sheet
 from xray_train.loop import Fit, fit
 from xray_train.predict import Aggregation
@@ -52,6 +53,8 @@ def build_parser() -> ArgumentParser:
     commands.add_subcommand(
         "demo", _demo_parser(), help="photographs to a tested detector, small enough for a CPU"
     )
+    for name, one in COMMANDS.items():
+        commands.add_subcommand(name, one.parser(), help=one.said)
     return parser
 
 
@@ -63,6 +66,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         parser = build_parser()
         chosen = parser.parse_args(words)
+        if chosen.command in COMMANDS:
+            COMMANDS[chosen.command].run(parser.instantiate(chosen)[chosen.command])
+            return DONE
         status: int = _COMMANDS[chosen.command](parser, chosen)
         return status
     except FaceblendError as error:
