@@ -16,6 +16,7 @@ journal      what a run tells while it goes
 loop         the one training loop
 rebuild      the network of a checkpoint
 verification pairs of faces by ten folds
+subjects     who is who in a bank, and who crosses splits
 ring         embeddings of digits, drawn
 predict      files and banks -> tables and overlays
 export       ONNX and TorchScript, at parity

@@ -1,17 +1,30 @@
-"""What ``xray-train`` does with embeddings: verify pairs, draw rings."""
+"""What ``xray-train`` does with embeddings: verify pairs, draw rings, find subjects."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
+from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument
 from xray_train.rebuild import rebuild
 from xray_train.ring import draw, placed
 from xray_train.sources import Digits, Pairs
-from xray_train.tasks.identity import Mirror
+from xray_train.subjects import (
+    DLIB_SAME,
+    embed_bank,
+    group,
+    leaks,
+    names,
+    with_subjects,
+    write_leaks,
+    write_subjects,
+)
+from xray_train.tasks.identity import Identity, Mirror
 from xray_train.verification import FOLDS, verify
 
 
@@ -98,6 +111,57 @@ def _ring(given: Namespace) -> None:
     print(given.out)
 
 
+def _subjects_parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        exit_on_error=False, description="Group a bank's faces into people, where no labels are."
+    )
+    parser.add_argument("bank", type=Path, help="bank of faces")
+    parser.add_argument(
+        "--ckpt", default="dlib", help="checkpoint of an Identity; dlib takes its descriptor"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="CSV (crop,subject), or folder for a new bank"
+    )
+    parser.add_argument(
+        "--leaks", type=Path | None, default=None, help="CSV of likely people in two splits"
+    )
+    parser.add_argument(
+        "--same", type=float | None, default=None,
+        help=f"cosine of one person; {DLIB_SAME} for dlib, validation's threshold for a run",
+    )  # fmt: skip
+    parser.add_argument("--size", type=int, default=150, help="px; as it was trained with")
+    parser.add_argument(
+        "--align", type=Literal["none", "dlib"], default="dlib", help="as it was trained with"
+    )
+    parser.add_argument("--device", default="auto", help="auto takes a GPU where there is one")
+    return parser
+
+
+def _subjects(given: Namespace) -> None:
+    bank, device = FaceBank.open(given.bank), _device(given.device)
+    if given.ckpt == "dlib":
+        task, same = Identity("dlib", embedding=0), DLIB_SAME
+    else:
+        trained = rebuild(Path(given.ckpt), device)
+        if not isinstance(trained.task, Identity):
+            raise BadArgument("--ckpt", "has no embedding", "give the checkpoint of an Identity")
+        task, same = trained.task, 2 * trained.threshold - 1
+    same = same if given.same is None else given.same
+    vectors = embed_bank(task, bank, size=given.size, align=given.align, device=device)
+    people = names(group(vectors, same))
+    if given.out.suffix.lower() == ".csv":
+        write_subjects(bank, people, given.out)
+    else:
+        with_subjects(bank, people, given.out)
+    counts = Counter(people)
+    alone = sum(count == 1 for count in counts.values())
+    print(f"{len(counts):,} people in {len(bank):,} faces, {alone:,} alone: {given.out}")
+    if given.leaks is not None:
+        found = leaks(bank, vectors, same)
+        write_leaks(found, given.leaks)
+        print(f"{len(found):,} pairs of videos share a likely person across splits: {given.leaks}")
+
+
 def _device(name: str) -> torch.device:
     from xray_train.commands import pick_device  # which imports this file
 
@@ -109,5 +173,8 @@ COMMANDS = {
         said="pairs of faces: one person or two", parser=_verify_parser, run=_verify
     ),
     "ring": Command(said="draw embeddings of digits", parser=_ring_parser, run=_ring),
+    "subjects": Command(
+        said="group a bank's faces into people", parser=_subjects_parser, run=_subjects
+    ),
 }
 """By name."""

@@ -32,8 +32,8 @@ _CURVES = {
 class Seen:
     """Samples of a source and what a network says of them."""
 
-    images: UInt8[torch.Tensor, "samples 3 height width"]
-    """RGB"""
+    images: UInt8[torch.Tensor, "samples *pictures height width"]
+    """RGB, (N, 3, H, W); (N, K, 3, H, W) where a sample has several"""
     targets: UInt8[torch.Tensor, "samples 1 height width"]
     """X-rays, ``round(255 * B)``"""
     labels: list[int]

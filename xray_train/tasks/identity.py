@@ -5,6 +5,7 @@ CosFace (Wang et al., CVPR 2018), SphereFace (Liu et al., CVPR 2017), or without
 the classes are left behind: of two faces of anybody, the cosine says whether they are one person.
 """
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,8 +107,7 @@ class Identity(nn.Module):
             norm = [nn.BatchNorm1d(embedding)] if batch_norm else []
             self.head = nn.Sequential(nn.Linear(width, embedding), *norm)
         # in the module: they are trained, kept and resumed with the rest
-        self.persons = nn.Parameter(torch.empty(classes, embedding or width))
-        nn.init.xavier_uniform_(self.persons)
+        self.persons = nn.Parameter(_directions(classes, embedding or width))
         # a function of the step, set before each; a tensor, so that nothing is compiled anew
         self.register_buffer("softness", torch.tensor(softness_at(0)), persistent=False)
         self._fixed = False
@@ -229,6 +229,17 @@ class Identity(nn.Module):
             raise BadArgument("m", f"is {self.m:g}", "give sphereface a whole number from 1")
         if self.margin != "sphereface" and not 0 <= self.m < 3.14:
             raise BadArgument("m", f"is {self.m:g}", f"give {self.margin} 0 or more, under pi")
+
+
+def _directions(classes: int, length: int) -> torch.Tensor:
+    """Where the classes' directions begin: at random; on a circle evenly.
+
+    On a circle they cannot go past one another: two that began side by side would stay so.
+    """
+    if length == 2:
+        angles = torch.arange(classes) * (2 * math.pi / classes)
+        return torch.stack([angles.cos(), angles.sin()], dim=1)
+    return nn.init.xavier_uniform_(torch.empty(classes, length))
 
 
 def _backbone(name: str, pretrained: str, grey: bool, side: int) -> nn.Module:
