@@ -197,6 +197,17 @@ def test_a_person_without_a_class_is_refused() -> None:
         small().loss(IMAGES, XRAYS, torch.tensor([0, 1, 7, 2]))
 
 
+def test_single_pictures_have_no_score() -> None:
+    with pytest.raises(BadArgument, match=r"an identity is said of pairs .* use: xray-train"):
+        small().predict(IMAGES)
+
+
+def test_on_a_circle_directions_begin_evenly_spread() -> None:
+    begun = small(embedding=2, classes=5).persons.detach()
+    angles = torch.atan2(begun[:, 1], begun[:, 0]).sort().values
+    assert torch.allclose(angles.diff(), torch.tensor(2 * math.pi / 5), atol=1e-5)
+
+
 def test_the_descriptor_is_found_without_importing_its_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

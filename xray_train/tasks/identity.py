@@ -26,7 +26,7 @@ Mirror = Literal["none", "concat", "sum"]
 """Features of the picture alone; with those of its mirror image behind them; or both added."""
 
 Embeddings = Float[torch.Tensor, "batch embedding"]
-Pairs = UInt8[torch.Tensor, "batch 2 3 height width"]
+Pairs = UInt8[torch.Tensor, "batch *two height width"]
 
 SCALES: dict[Margin, tuple[float, float]] = {
     "arcface": (30.0, 0.5),
@@ -187,7 +187,17 @@ class Identity(nn.Module):
 
     @torch.no_grad()
     def predict(self, images: Pairs) -> Prediction:
-        """``(cosine + 1) / 2`` of pairs (B, 2, 3, H, W) uint8 RGB: 1 for the same direction."""
+        """``(cosine + 1) / 2`` of pairs (B, 2, 3, H, W) uint8 RGB: 1 for the same direction.
+
+        Raises:
+            BadArgument: single pictures are given, of which there is nothing to say.
+        """
+        if images.dim() != 5 or images.shape[1:3] != (2, 3):
+            raise BadArgument(
+                "images",
+                f"are {tuple(images.shape)}, and an identity is said of pairs (B, 2, 3, H, W)",
+                "give a source of pairs, or use: xray-train verify, xray-train subjects",
+            )
         first, second = (self.embed(one) for one in images.unbind(dim=1))
         cosines = (first * second).sum(dim=1).clamp(-1, 1)
         return Prediction(scores=(cosines + 1) / 2)
