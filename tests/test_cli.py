@@ -462,9 +462,11 @@ def test_the_installed_program_goes_the_whole_way_without_a_warning(
 def test_the_trainers_command_says_which_package_it_lacks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    import xray_train
     from xray_train.cli import main as train
 
     monkeypatch.setitem(sys.modules, "xray_train.commands", None)  # as an import that fails
+    monkeypatch.delattr(xray_train, "commands", raising=False)  # other tests have imported it
     assert train(["fit"]) == BAD_INPUT
     error = capsys.readouterr().err
     assert error.count("\n") == 1

@@ -10,6 +10,7 @@ from faceblend.errors import BadArgument
 from xray_train.checkpoint import BadCheckpoint, Checkpoint, fit_into, load
 from xray_train.tasks.face_xray import FaceXray
 from xray_train.tasks.frame import Frame
+from xray_train.tasks.identity import Identity
 from xray_train.tasks.siamese import FrozenHead, Triplet
 from xray_train.tasks.wsdan import Wsdan
 
@@ -19,6 +20,7 @@ TASKS: dict[str, type[nn.Module]] = {
     "xray_train.tasks.siamese.FrozenHead": FrozenHead,
     "xray_train.tasks.siamese.Triplet": Triplet,
     "xray_train.tasks.wsdan.Wsdan": Wsdan,
+    "xray_train.tasks.identity.Identity": Identity,
 }
 """Tasks that a checkpoint may name. Any other class would run whatever the file asks for."""
 

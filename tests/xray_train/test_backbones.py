@@ -13,8 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from faceblend.errors import BadArgument
 from tests.conftest import make_bank
-from xray_train import backbones
-from xray_train.backbones import AutoAttention
+from xray_train.backbones.attention import AUTO_ATTENTION, AutoAttention
 from xray_train.evaluate import evaluate
 from xray_train.journal import Journal
 from xray_train.look import attention_overlay
@@ -28,7 +27,7 @@ IMAGES = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """timm's smallest EfficientNet with attention, under a name of its own."""
-    monkeypatch.setitem(backbones.AUTO_ATTENTION, "small_auto_att", "test_efficientnet")
+    monkeypatch.setitem(AUTO_ATTENTION, "small_auto_att", "test_efficientnet")
 
 
 def test_the_attention_of_b4_is_after_its_block_nine_of_56_channels() -> None:

@@ -12,7 +12,7 @@ from faceblend import FaceBank
 from faceblend.errors import BadArgument, BadBank
 from tests.conftest import make_bank
 from tests.xray_train.tiny import made_checkpoint
-from xray_train.backbones import AUTO_ATTENTION
+from xray_train.backbones.attention import AUTO_ATTENTION
 from xray_train.checkpoint import BadCheckpoint, save
 from xray_train.data import Mix, Mixed
 from xray_train.evaluate import evaluate

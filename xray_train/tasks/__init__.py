@@ -6,6 +6,7 @@ face_xray   HRNet that predicts the X-ray, and the class from it (Li et al., CVP
 frame       any classifier of timm's: one picture, one score
 siamese     features by triplets of faces, and a classifier on them as they are
 wsdan       attention maps that crop and hide while training (Hu et al., 2019)
+identity    whose face it is: an embedding trained with a margin; scores pairs of pictures
 """
 
 from dataclasses import dataclass

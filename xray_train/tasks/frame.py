@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from faceblend.errors import BadArgument
-from xray_train.backbones import AUTO_ATTENTION, AutoAttention
+from xray_train.backbones.attention import AUTO_ATTENTION, AutoAttention
 from xray_train.checkpoint import BadCheckpoint, read_tensors
 from xray_train.mixing import Mix, Pictures, cutmix, draw_mix, mixup
 from xray_train.tasks import Images, Labels, Prediction, Xrays

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from faceblend.errors import BadArgument
-from xray_train.backbones import AutoAttention
+from xray_train.backbones.attention import AutoAttention
 from xray_train.checkpoint import fit_into, read_tensors
 from xray_train.tasks import Images, Labels, Prediction, Xrays
 from xray_train.tasks.frame import VALUES, Values, make_backbone

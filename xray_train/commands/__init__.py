@@ -20,13 +20,14 @@ from torch import nn
 from faceblend import atomic
 from faceblend.errors import BadArgument, FaceblendError
 from xray_train.aggregate import Aggregation
+from xray_train.commands.identity import COMMANDS
+from xray_train.commands.tables import cross_parser, robustness_parser, run_cross, run_robustness
 from xray_train.evaluate import Result, evaluate
 from xray_train.export import Form, export
 from xray_train.look import look, write_curves, write_sheet
 from xray_train.loop import Fit, fit
 from xray_train.predict import FaceShown
 from xray_train.rebuild import pick_device, rebuild
-from xray_train.reporting import cross_parser, robustness_parser, run_cross, run_robustness
 from xray_train.scores import write_scores
 from xray_train.sources import Source
 from xray_train.submission import run_submission, submission_parser
@@ -64,6 +65,8 @@ def build_parser() -> ArgumentParser:
     commands.add_subcommand(
         "demo", _demo_parser(), help="photographs to a tested detector, small enough for a CPU"
     )
+    for name, one in COMMANDS.items():
+        commands.add_subcommand(name, one.parser(), help=one.said)
     return parser
 
 
@@ -75,6 +78,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         parser = build_parser()
         chosen = parser.parse_args(words)
+        if chosen.command in COMMANDS:
+            COMMANDS[chosen.command].run(parser.instantiate(chosen)[chosen.command])
+            return DONE
         status: int = _COMMANDS[chosen.command](parser, chosen)
         return status
     except FaceblendError as error:

@@ -1,4 +1,4 @@
-"""Backbones that timm has not: one that learns where to look."""
+"""A backbone that learns where to look, which timm has not."""
 
 from typing import Any
 
