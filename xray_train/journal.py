@@ -12,12 +12,12 @@ from torch import nn
 from torch.nn import functional
 
 from xray_train.evaluate import Result
-from xray_train.look import Seen, attention_overlay, look, look_at
+from xray_train.look import Seen, attention_overlay, look, look_at, scatter
 from xray_train.sources import Source
 
 _PICTURES = 8  # samples a validation
-_EMBEDDED = 128  # faces in the projector
-_EMBED_EVERY = 5000  # steps, at least: a table of them is a megabyte
+_EMBEDDED, _PEOPLE = 128, 16  # faces in the projector; of so many people where people are told
+_PROJECT_EVERY = 5000  # steps, at least: a table of them is a megabyte
 
 
 @runtime_checkable
@@ -39,13 +39,28 @@ class OfFaces(Protocol):
         ...
 
 
+@runtime_checkable
+class OfPeople(Protocol):
+    """A source whose labels are numbers of people."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(items,) int64."""
+        ...
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Their names, by number."""
+        ...
+
+
 class Journal:
     """Writes ``events`` and ``log.jsonl`` into a run's folder; the first process alone does."""
 
     def __init__(self, out: Path, rank: int) -> None:
         self._path = out / "log.jsonl"
         self._events: Any = None
-        self._embedded = -_EMBED_EVERY  # step
+        self._projected = -_PROJECT_EVERY  # step
         if rank == 0:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -94,7 +109,8 @@ class Journal:
 
         Of a network that tells where it looked, the map over the source's first real and first
         forged picture: the same two at each validation. Of a network of features, those of some
-        faces for the projector, every 5,000 steps or so.
+        faces as points of a plane (:func:`~xray_train.look.plane`), and every 5,000 steps or so
+        for the projector: real and forged, or, of identities, several of each of some people.
         """
         if self._events is None:
             return
@@ -114,23 +130,29 @@ class Journal:
                 if len(found):
                     shown = _attended(look_at(task, source, device, [int(found[0])]))
                     self._events.add_image(f"val/attention_{name}", shown, step)
-        embeds = isinstance(task, Embeds) and isinstance(source, OfFaces)
-        if embeds and step - self._embedded >= _EMBED_EVERY:
-            self._project(step, task, source.faces, device)  # type: ignore[attr-defined]
-            self._embedded = step
+        if isinstance(task, Embeds) and isinstance(source, OfFaces):
+            self._project(step, task, source.faces, device)
         self._reset()
 
     def _project(self, step: int, task: Any, faces: Source, device: torch.device) -> None:
-        chosen = np.unique(np.linspace(0, len(faces) - 1, min(_EMBEDDED, len(faces))).astype(int))
-        items = [faces.item(number) for number in chosen.tolist()]
+        items = [faces.item(number) for number in _shown(faces)]
+        labels = [int(item["label"]) for item in items]
+        told = isinstance(faces, OfPeople)
+        names = [str(one) if told else ("real", "forged")[one] for one in labels]
         images = torch.stack([item["image"] for item in items])
         was_training = task.training
         task.eval()
         parts = [task.embed(part.to(device)).cpu() for part in torch.split(images, _PICTURES)]
         task.train(was_training)
+        features = torch.cat(parts).float()
+        drawn = scatter(features.numpy(), names)
+        self._events.add_image("val/faces", drawn, step, dataformats="HWC")
+        if step - self._projected < _PROJECT_EVERY:
+            return
+        self._projected = step
         self._events.add_embedding(
-            torch.cat(parts),
-            metadata=["forged" if int(item["label"]) else "real" for item in items],
+            features,
+            metadata=names,
             label_img=functional.interpolate(images.float() / 255, size=(48, 48), mode="area"),
             global_step=step,
             tag="faces",
@@ -144,6 +166,21 @@ class Journal:
 
     def _reset(self) -> None:
         self._since, self._waited, self._samples = time.monotonic(), 0.0, 0
+
+
+def _shown(faces: Source) -> list[int]:
+    """Numbers of the faces that are embedded: spread evenly, or several of each of some people."""
+    if not isinstance(faces, OfPeople):
+        return _spread(len(faces), _EMBEDDED)
+    known = np.unique(faces.labels)
+    some = known[_spread(len(known), _PEOPLE)]
+    each = _EMBEDDED // len(some)
+    return [int(one) for who in some for one in np.flatnonzero(faces.labels == who)[:each]]
+
+
+def _spread(length: int, count: int) -> list[int]:
+    spread = np.linspace(0, length - 1, min(count, length)).astype(int)
+    return [int(one) for one in np.unique(spread)]
 
 
 def _is_number(value: Any) -> bool:

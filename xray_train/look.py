@@ -4,11 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import nn
@@ -137,6 +139,58 @@ def attention_overlay(image: Image, attention: Float[np.ndarray, "rows columns"]
     fine = cv2.resize(attention.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     weight = _GLOW * np.clip(fine, 0, 1)[..., np.newaxis]
     return np.asarray(np.rint(image * (1 - weight) + _RED * weight).astype(np.uint8))
+
+
+def plane(vectors: Float[np.ndarray, "faces numbers"]) -> Float[np.ndarray, "faces 2"]:
+    """Where to draw vectors: those of two numbers as they are, others by two principal components.
+
+    The components are of these vectors, their mean at 0; of each, the entry farthest from 0 is
+    positive, so that the same vectors are drawn alike. What has no second one lies at 0 there.
+
+    Args:
+        vectors: (N, E), N and E from 1.
+
+    Example:
+        >>> corners = [[0.0, 7.0, 0.0], [4.0, 7.0, 0.0], [0.0, 7.0, 2.0], [4.0, 7.0, 2.0]]
+        >>> plane(np.array(corners)).round(9).tolist()
+        [[-2.0, -1.0], [2.0, -1.0], [-2.0, 1.0], [2.0, 1.0]]
+    """
+    if vectors.shape[1] == 2:
+        return vectors
+    centred = vectors - vectors.mean(axis=0)
+    ways = np.linalg.svd(centred, full_matrices=False)[2][:2]
+    farthest = np.abs(ways).argmax(axis=1)
+    ways = ways * np.sign(ways[np.arange(len(ways)), farthest])[:, np.newaxis]
+    points = np.zeros((len(vectors), 2), vectors.dtype)
+    points[:, : len(ways)] = centred @ ways.T
+    return points
+
+
+def scatter(vectors: Float[np.ndarray, "faces numbers"], names: Sequence[str]) -> Image:
+    """Draw vectors as points of a plane, a colour a name.
+
+    Args:
+        vectors: (N, E); see :func:`plane`.
+        names: of each, whose it is or what.
+
+    Returns:
+        (480, 480, 3) uint8 RGB; 20 colours, which begin again.
+    """
+    figure = Figure(figsize=(4.8, 4.8), dpi=100, layout="constrained")
+    canvas: Any = FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    points, whose = plane(vectors), np.asarray(names)
+    for number, name in enumerate(dict.fromkeys(names)):
+        mine = points[whose == name]
+        axis.scatter(
+            mine[:, 0], mine[:, 1], s=16, color=colormaps["tab20"](number % 20), label=name
+        )
+    axis.set_aspect("equal", adjustable="datalim")
+    itself = vectors.shape[1] == 2
+    axis.set_title("embeddings" if itself else "two principal components", fontsize=10)
+    axis.legend(fontsize=6, ncols=2)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def write_curves(runs: Sequence[Path], path: Path) -> None:

@@ -25,6 +25,8 @@ class Pairs(Source):
             there; the error has its number.
     """
 
+    faces: Source
+    """each picture once, in the list's order; its label is the number of its folder"""
     parts = 1
 
     def __init__(self, folder: str, pairs: str, size: int = 160) -> None:
@@ -41,6 +43,7 @@ class Pairs(Source):
                 if not path.is_file():
                     raise BadArgument(where, f"{path} is not there", "check the folder")
             self._pairs.append((first, second, int(words[2])))
+        self.faces = _Pictures([path for pair in self._pairs for path in pair[:2]], size)
 
     @property
     def labels(self) -> np.ndarray:
@@ -57,9 +60,7 @@ class Pairs(Source):
             BadImage: one cannot be read.
         """
         first, second, label = self._pairs[number]
-        images = [square(read_photograph(path), self._size) for path in (first, second)]
-        both = np.stack([one.transpose(2, 0, 1) for one in images])
-        return _pair(torch.from_numpy(np.ascontiguousarray(both)), label)
+        return _pair(torch.stack([_read(path, self._size) for path in (first, second)]), label)
 
     def named(self, number: int) -> tuple[Item, str]:
         """The same, with the folder of its first face, which is its person."""
@@ -88,10 +89,12 @@ class PairsOf(Source):
         BadArgument: there are not so many pairs.
     """
 
+    faces: Labelled
+    """what the pairs are drawn among"""
     parts = 1
 
     def __init__(self, of: Labelled, count: int = 0, seed: int = 0) -> None:
-        self._of = of
+        self.faces = of
         rng = np.random.Generator(np.random.Philox(key=[seed, 2]))
         groups = [np.flatnonzero(of.labels == one) for one in sorted(of.classes())]
         sizes = np.array([len(one) * (len(one) - 1) // 2 for one in groups])
@@ -126,7 +129,7 @@ class PairsOf(Source):
 
     def named(self, number: int) -> tuple[Item, str]:
         """The same, with its first person's name."""
-        (first, name), (second, _) = (self._of.named(one) for one in self._pairs[number])
+        (first, name), (second, _) = (self.faces.named(one) for one in self._pairs[number])
         both = torch.stack([first["image"], second["image"]])
         return _pair(both, int(first["label"] == second["label"])), name
 
@@ -137,6 +140,41 @@ class PairsOf(Source):
     def classes(self) -> set[int]:
         """Both."""
         return {0, 1}
+
+
+class _Pictures(Source):
+    """Files, each once; those of a folder are one person's."""
+
+    parts = 1
+
+    def __init__(self, paths: list[Path], size: int) -> None:
+        self._paths, self._size = list(dict.fromkeys(paths)), size
+        homes = list(dict.fromkeys(str(path.parent) for path in self._paths))
+        self.people = tuple(homes)
+        numbers = {home: number for number, home in enumerate(homes)}
+        self.labels = np.array([numbers[str(path.parent)] for path in self._paths], np.int64)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def item(self, number: int) -> Item:
+        image = _read(self._paths[number], self._size)
+        xray = torch.zeros(1, *image.shape[1:], dtype=torch.uint8)
+        return {"image": image, "xray": xray, "label": torch.tensor(int(self.labels[number]))}
+
+    def named(self, number: int) -> tuple[Item, str]:
+        return self.item(number), self.people[int(self.labels[number])]
+
+    def shuffled(self) -> bool:
+        return True
+
+    def classes(self) -> set[int]:
+        return set(self.labels.tolist())
+
+
+def _read(path: Path, size: int) -> torch.Tensor:
+    image = square(read_photograph(path), size)
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
 def _unranked(place: int) -> tuple[int, int]:
