@@ -135,7 +135,8 @@ class Journal:
         self._reset()
 
     def _project(self, step: int, task: Any, faces: Source, device: torch.device) -> None:
-        items = [faces.item(number) for number in _shown(faces)]
+        # named: never wider than what the network is given, as item is where training crops
+        items = [faces.named(number)[0] for number in _shown(faces)]
         labels = [int(item["label"]) for item in items]
         told = isinstance(faces, OfPeople)
         names = [str(one) if told else ("real", "forged")[one] for one in labels]

@@ -59,7 +59,8 @@ def test_people_are_drawn_at_each_validation_and_projected_now_and_then(
     folder: Path, tmp_path: Path, embedding: int
 ) -> None:
     people, task = People(str(folder), size=16), digits(embedding)
-    events = shown(PairsOf(people, count=8), task, tmp_path, (100, 200, 5100))
+    wider = People(str(folder), size=16, augment=True)  # validation sees it as it is
+    events = shown(PairsOf(wider, count=8), task, tmp_path, (100, 200, 5100))
     assert task.training
     drawn = events.Images("val/faces")
     assert [one.step for one in drawn] == [100, 200, 5100]
