@@ -15,6 +15,7 @@ data         which items a step takes, of a mix of sources
 evaluate     a network on a source
 scores       what a network said of every item, as tables
 look         sheets of predictions, curves of runs
+settings     what a run is asked for
 journal      what a run tells while it goes
 loop         the one training loop
 rebuild      the network of a checkpoint

@@ -17,7 +17,7 @@ from xray_train.backbones.attention import AUTO_ATTENTION, AutoAttention
 from xray_train.evaluate import evaluate
 from xray_train.journal import Journal
 from xray_train.look import attention_overlay
-from xray_train.loop import Fit
+from xray_train.settings import Fit
 from xray_train.sources import Frames
 from xray_train.tasks.frame import Frame
 

@@ -16,9 +16,10 @@ from xray_train.backbones.identity import find_descriptor_model
 from xray_train.checkpoint import load, save
 from xray_train.commands import DONE, build_parser, main
 from xray_train.data import evaluation_batches
-from xray_train.loop import Fit, Run, fit
+from xray_train.loop import Run, fit
 from xray_train.metrics import roc_auc
 from xray_train.ring import placed
+from xray_train.settings import Fit
 from xray_train.sources import BankPeople, Digits, PairsOf
 from xray_train.tasks.identity import Identity
 

@@ -13,7 +13,8 @@ import torch
 
 from faceblend.errors import BadArgument
 from xray_train.checkpoint import BadCheckpoint, load, save
-from xray_train.loop import Diverged, Fit
+from xray_train.loop import Diverged
+from xray_train.settings import Fit
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny
@@ -110,6 +111,11 @@ def test_epochs_are_passes_over_the_sources(tmp_path: Path) -> None:
     # forty samples are three batches of sixteen, the last with the next pass's first
     assert run.step == 9
     assert rates == [0.01] * 3 + [0.005] * 3 + [0.0025] * 3
+
+
+def test_a_fall_that_is_longer_than_the_passes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadArgument, match="decay: is 11 and warmup 0, in a run of 10 steps"):
+        tiny_fit(tmp_path / "run", epochs=2, decay=11, steps=100)
 
 
 def test_a_plateau_ends_the_run_at_the_floor(tmp_path: Path) -> None:

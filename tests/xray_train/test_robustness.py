@@ -14,7 +14,6 @@ from torch import nn
 
 from faceblend.errors import BadArgument
 from xray_train.degradations import DEGRADATIONS
-from xray_train.loop import Fit
 from xray_train.robustness import (
     COLUMNS,
     PLAIN,
@@ -24,6 +23,7 @@ from xray_train.robustness import (
     read_grid,
     write,
 )
+from xray_train.settings import Fit
 from xray_train.sources import Item, Source
 from xray_train.tasks import Images, Prediction
 

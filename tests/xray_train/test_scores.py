@@ -12,8 +12,8 @@ from tests.conftest import make_bank
 from tests.xray_train.tiny import Stripes, Tiny
 from xray_train.aggregate import POLICIES
 from xray_train.evaluate import Result, evaluate
-from xray_train.loop import Fit
 from xray_train.scores import write_scores
+from xray_train.settings import Fit
 from xray_train.sources import Faces, Frames, Source
 from xray_train.tasks import Images, Prediction
 

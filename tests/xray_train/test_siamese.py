@@ -17,8 +17,8 @@ from xray_train.checkpoint import BadCheckpoint, save
 from xray_train.data import Mix, Mixed
 from xray_train.evaluate import evaluate
 from xray_train.journal import Journal
-from xray_train.loop import Fit
 from xray_train.rebuild import rebuild
+from xray_train.settings import Fit
 from xray_train.sources import Triplets
 from xray_train.tasks import Task
 from xray_train.tasks.siamese import FrozenHead, Triplet

@@ -17,8 +17,9 @@ from tests.xray_train.test_loop import same
 from tests.xray_train.test_wsdan import joined
 from xray_train.checkpoint import load
 from xray_train.commands import build_parser
-from xray_train.loop import Fit, Run, fit
+from xray_train.loop import Run, fit
 from xray_train.rebuild import TASKS, rebuild
+from xray_train.settings import Fit
 from xray_train.sources import Videos
 from xray_train.tasks.wsdan import Wsdan
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from xray_train.checkpoint import Checkpoint
-from xray_train.loop import Fit, Run, fit
+from xray_train.loop import Run, fit
+from xray_train.settings import Fit
 from xray_train.sources import Item, Source
 from xray_train.tasks import Images, Labels, Prediction, Xrays
 

@@ -25,10 +25,11 @@ from xray_train.commands.tables import cross_parser, robustness_parser, run_cros
 from xray_train.evaluate import Result, evaluate
 from xray_train.export import Form, export
 from xray_train.look import look, write_curves, write_sheet
-from xray_train.loop import Fit, fit
+from xray_train.loop import fit
 from xray_train.predict import FaceShown
 from xray_train.rebuild import pick_device, rebuild
 from xray_train.scores import write_scores
+from xray_train.settings import Fit
 from xray_train.sources import Source
 from xray_train.submission import run_submission, submission_parser
 
