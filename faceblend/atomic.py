@@ -3,10 +3,12 @@
 A reader never sees half a file, and a power cut leaves either the old one or the new one.
 """
 
+import csv
+import io
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,15 @@ def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as readable JSON with a stable layout, whole or not at all."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     write_bytes(path, (text + "\n").encode())
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table as CSV in UTF-8, its head first, whole or not at all."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(head)
+    table.writerows(rows)
+    write_bytes(path, text.getvalue().encode())
 
 
 def _sync_folder(folder: Path) -> None:

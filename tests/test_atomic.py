@@ -26,6 +26,12 @@ def test_a_written_file_holds_its_bytes_and_nothing_lies_beside_it(tmp_path: Pat
     assert names(tmp_path / "deep" / "er") == ["file.bin"]
 
 
+def test_a_table_keeps_commas_and_quotes_and_ends_its_lines_alike(tmp_path: Path) -> None:
+    atomic.write_csv(tmp_path / "one.csv", ("name", "n"), [('a "b", c', 1), ("é", 2)])
+    wanted = 'name,n\n"a ""b"", c",1\né,2\n'
+    assert (tmp_path / "one.csv").read_bytes() == wanted.encode()
+
+
 def test_the_old_file_stands_until_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")

@@ -1,7 +1,5 @@
 """Detectors trained on one set and tested on another: the table that the field compares by."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,9 +85,7 @@ def write(cells: Sequence[Cell], out: Path) -> list[Path]:
         {"trained": one.trained, "tested": one.tested, **one.result.to_dict()} for one in cells
     ]
     atomic.write_json(paths[0], {"format": 1, "cells": plain})
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *map(row, cells)])
-    atomic.write_bytes(paths[1], text.getvalue().encode())
+    atomic.write_csv(paths[1], COLUMNS, map(row, cells))
     atomic.write_bytes(paths[2], markdown(cells).encode())
     with atomic.replacing(paths[3]) as temporary:
         _heat_map(cells).savefig(temporary, format="png", dpi=110)

@@ -4,8 +4,6 @@ What contests ask for: ``img_name,y_pred``, one line for each name, the probabil
 No face is looked for; :mod:`xray_train.predict` does that.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +120,8 @@ def score_list(
             folder, f"holds no picture of {labels} that can be read", "check the folder"
         )
     rows = [(name, f"{score:.9g}") for name, score in zip(names, scores, strict=True)]
-    _write(out, (NAME, PREDICTED), rows)
-    _write(refusals(out), (NAME, "reason"), refused)
+    atomic.write_csv(out, (NAME, PREDICTED), rows)
+    atomic.write_csv(refusals(out), (NAME, "reason"), refused)
     return Scored(out=out, pictures=len(names), refused=tuple(refused))
 
 
@@ -160,10 +158,3 @@ class _Pictures(Dataset[UInt8[torch.Tensor, "3 size size"] | str]):
             return error.reason
         square = squared(picture, self._size)
         return torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1)))
-
-
-def _write(path: Path, head: Sequence[str], rows: Sequence[tuple[str, str]]) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerows([head, *rows])
-    atomic.write_bytes(path, text.getvalue().encode())

@@ -4,10 +4,8 @@ A face is cut out exactly as ``faceblend extract`` does, so that a network sees 
 trained on.
 """
 
-import csv
-import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,9 +147,11 @@ def predict(
                 report.advance(1)
     lost = {name for name, _ in refused}
     videos = [_video(name, rows, how, threshold) for name in names if name not in lost]
-    _write(out / "faces.csv", ("path", "frame", "face", "box", "score"), map(_face_row, rows))
-    _write(out / "videos.csv", ("path", "frames", "faces", "score", "forged"), videos)
-    _write(out / "refused.csv", ("path", "reason"), refused)
+    atomic.write_csv(
+        out / "faces.csv", ("path", "frame", "face", "box", "score"), map(_face_row, rows)
+    )
+    atomic.write_csv(out / "videos.csv", ("path", "frames", "faces", "score", "forged"), videos)
+    atomic.write_csv(out / "refused.csv", ("path", "reason"), refused)
     return Predicted(
         out=out,
         faces=sum(row.score is not None for row in rows),
@@ -378,11 +378,3 @@ def _video(
 def _face_row(row: Seen) -> tuple[str, int, int, str, str]:
     box = "" if row.box is None else " ".join(f"{edge:.1f}" for edge in row.box)
     return row.path, row.frame, row.face, box, "" if row.score is None else f"{row.score:.6f}"
-
-
-def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(head)
-    table.writerows(rows)
-    atomic.write_bytes(path, text.getvalue().encode())

@@ -1,7 +1,5 @@
 """How much of its AUC a detector keeps when pictures get worse: table, CSV, JSON and figure."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,9 +191,7 @@ def write(points: Sequence[Point], out: Path, *, what: str, seed: int) -> list[P
         for one in points
     ]
     atomic.write_json(paths[0], {"format": 1, "what": what, "seed": seed, "points": plain})
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *map(row, points)])
-    atomic.write_bytes(paths[1], text.getvalue().encode())
+    atomic.write_csv(paths[1], COLUMNS, map(row, points))
     with atomic.replacing(paths[2]) as temporary:
         _figure(points, what).savefig(temporary, format="png", dpi=110)
     return paths

@@ -4,9 +4,6 @@ Embeddings are compared by their cosine. Groups are merged by average linkage wh
 similarity of their faces is over a threshold; a face that is like no other is a person alone.
 """
 
-import csv
-import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -124,7 +121,7 @@ def names(people: Int64[np.ndarray, " faces"]) -> list[str]:
 def write_subjects(bank: FaceBank, people: list[str], path: Path) -> None:
     """Write ``crop,subject`` as CSV, a line a face."""
     rows = [(bank.crop(row), name) for row, name in enumerate(people)]
-    _write(path, ("crop", "subject"), rows)
+    atomic.write_csv(path, ("crop", "subject"), rows)
 
 
 def with_subjects(bank: FaceBank, people: list[str], out: Path) -> FaceBank:
@@ -191,12 +188,4 @@ def write_leaks(found: list[Leak], path: Path) -> None:
         (one.first, one.first_split, one.second, one.second_split, f"{one.similarity:.4f}")
         for one in found
     ]
-    _write(path, head, rows)
-
-
-def _write(path: Path, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(head)
-    table.writerows(rows)
-    atomic.write_bytes(path, text.getvalue().encode())
+    atomic.write_csv(path, head, rows)

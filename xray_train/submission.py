@@ -5,7 +5,6 @@ weighted mean over the networks.
 """
 
 import csv
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,11 +140,13 @@ def submit(
                 report.warn(f"{name}: {error.reason}")
             report.advance(1)
     labels = {name: labels[name] for name in sorted(labels)}
-    _write(out, ("filename", "label"), [(name, f"{one:.6f}") for name, one in labels.items()])
+    atomic.write_csv(
+        out, ("filename", "label"), [(name, f"{one:.6f}") for name, one in labels.items()]
+    )
     told = out.with_name(f"{out.name}.refused.csv")
     told.unlink(missing_ok=True)  # of an earlier call
     if refused:
-        _write(told, ("filename", "reason"), sorted(refused))
+        atomic.write_csv(told, ("filename", "reason"), sorted(refused))
     return Submitted(out=out, labels=labels, faceless=faceless, refused=tuple(sorted(refused)))
 
 
@@ -339,11 +340,3 @@ def _score(
             raise Diverged(member.name, "gives scores that are no numbers", LOWER)
         label += member.weight / total * mean
     return label
-
-
-def _write(path: Path, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(head)
-    table.writerows(rows)
-    atomic.write_bytes(path, text.getvalue().encode())
