@@ -146,7 +146,10 @@ def predict(
                     report.warn(f"{name}: {error.reason}")
                 report.advance(1)
     lost = {name for name, _ in refused}
-    videos = [_video(name, rows, how, threshold) for name in names if name not in lost]
+    of_name: dict[str, list[Seen]] = {name: [] for name in names if name not in lost}
+    for row in rows:
+        of_name[row.path].append(row)
+    videos = [_video(name, mine, how, threshold) for name, mine in of_name.items()]
     atomic.write_csv(
         out / "faces.csv", ("path", "frame", "face", "box", "score"), map(_face_row, rows)
     )
@@ -360,10 +363,9 @@ class _Film:
 
 
 def _video(
-    name: str, rows: Sequence[Seen], how: Aggregation, threshold: float
+    name: str, mine: Sequence[Seen], how: Aggregation, threshold: float
 ) -> tuple[str, int, int, str, str]:
     best: dict[int, float] = defaultdict(float)
-    mine = [row for row in rows if row.path == name]
     for row in mine:
         if row.score is not None:
             best[row.frame] = max(best[row.frame], row.score)

@@ -160,15 +160,12 @@ def leaks(bank: FaceBank, vectors: Vectors, same: float) -> list[Leak]:
     """
     splits, videos = (bank.table[name].to_pylist() for name in ("split", "video"))
     best: dict[tuple[str, str, str, str], Leak] = {}
-    known = [row for row, split in enumerate(splits) if split is not None]
-    for place, row in enumerate(known):
-        others = np.array(known[place + 1 :], np.int64)
-        if not len(others):
-            break
-        alike = vectors[others] @ vectors[row]
-        for other, cosine in zip(others[alike >= same], alike[alike >= same], strict=True):
-            if splits[other] == splits[row]:
-                continue
+    known = np.flatnonzero(bank.table["split"].is_valid().to_numpy())
+    kept, part = vectors[known], bank.splits[known]
+    for place, row in enumerate(known.tolist()):
+        alike = kept[place + 1 :] @ kept[place]
+        found = np.flatnonzero((alike >= same) & (part[place + 1 :] != part[place]))
+        for other, cosine in zip(known[place + 1 + found].tolist(), alike[found], strict=True):
             key = (splits[row], videos[row], splits[other], videos[other])
             if key not in best or cosine > best[key].similarity:
                 best[key] = Leak(

@@ -5,6 +5,7 @@ from typing import Literal
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from jaxtyping import Float, Integer, UInt8
 
@@ -12,7 +13,7 @@ from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, BadBank
 from faceblend.face import Image
 from xray_train.augment.frames import change_frame, draw_frame_change
-from xray_train.sources.faces import TOLD
+from xray_train.sources.faces import TOLD, of_split
 from xray_train.sources.source import Item, Source, positive
 
 Label = Literal["both", "real", "fake"]
@@ -71,8 +72,7 @@ class Frames(Source):
         self.parts, self.augment = positive(parts), augment
         self._bank, self._face, self._size = FaceBank.open(bank), face, size
         labels = self._bank.table["label"].to_numpy()
-        names = np.array(self._bank.table["split"].to_pylist(), object)
-        wanted = np.ones(len(names), bool) if split == "all" else names == split
+        wanted = of_split(self._bank, split)
         if label != "both":
             wanted &= labels == int(label == "fake")
         rows = np.flatnonzero(wanted)
@@ -185,18 +185,13 @@ def boxes_in_crops(
         BadBank: a row has no box, or one that does not meet its crop.
     """
     columns = bank.table.select(["box", "crop_to_frame", "crop"]).take(pa.array(rows))
-    lost = [
-        number
-        for number, (box, matrix) in enumerate(
-            zip(columns["box"].is_valid(), columns["crop_to_frame"].is_valid(), strict=True)
-        )
-        if not (box.as_py() and matrix.as_py())
-    ]
-    if lost:
+    there = pc.and_(columns["box"].is_valid(), columns["crop_to_frame"].is_valid())
+    lost = np.flatnonzero(~there.to_numpy())
+    if len(lost):
         raise BadBank(
             bank.root,
             f"does not know the box of {len(lost)} of {len(rows)} faces "
-            f"({columns['crop'][lost[0]].as_py()})",
+            f"({columns['crop'][int(lost[0])].as_py()})",
             "extract it with faceblend extract, which keeps boxes",
         )
     boxes, maps = (

@@ -10,7 +10,7 @@ from faceblend.errors import BadArgument, BadBank
 from faceblend.face import Image
 from faceblend.ingest.photograph import pictures, read_photograph
 from xray_train.backbones.identity import dlib_chip
-from xray_train.sources.faces import window
+from xray_train.sources.faces import of_split, window
 from xray_train.sources.labelled import By, Labelled, Part
 
 
@@ -144,12 +144,11 @@ class BankPeople(Labelled):
         every: int = 5,
     ) -> None:
         self._bank, self._align = FaceBank.open(bank), align
-        splits = self._bank.table["split"].to_pylist()
-        subjects = self._bank.table["subject"].to_pylist()
-        self._faces = [int(one) for one in self._bank.reals if split in ("all", splits[one])]
-        if not self._faces:
+        reals = self._bank.reals
+        self._faces = reals[of_split(self._bank, split)[reals]]
+        if not len(self._faces):
             raise BadBank(bank, f"holds no real face of the split {split!r}", "give another")
-        names = [subjects[one] for one in self._faces]
+        names = self._bank.table["subject"].take(self._faces).to_pylist()
         if None in names:
             raise BadBank(
                 bank,
@@ -167,7 +166,7 @@ class BankPeople(Labelled):
             BadImage: its crop cannot be read.
             MissingModel: ``align`` is ``dlib``, which is not there.
         """
-        face = self._faces[row]
+        face = int(self._faces[row])
         return face_picture(self._bank, face, side, self._align)
 
 

@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import pyarrow.compute as pc
 import torch
 from jaxtyping import Int64, UInt8
 
@@ -16,6 +15,7 @@ from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, BadBank
 from faceblend.face import Image
 from xray_train.augment.videos import draw_strong, strengthened
+from xray_train.sources.faces import of_split
 from xray_train.sources.source import Item, Source, positive
 
 Rows = Int64[np.ndarray, " rows"]
@@ -239,9 +239,7 @@ def _kept(source: Passes, number: int) -> Rows:
 def _videos(bank: FaceBank, split: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Rows of each video, real ones and forged ones; a bank is ordered by video and frame."""
     labels = bank.table["label"].to_numpy()
-    kept = np.ones(len(bank), bool)
-    if split != "all":
-        kept = pc.fill_null(pc.equal(bank.table["split"], split), False).to_numpy()
+    kept = of_split(bank, split)
     found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for label in (0, 1):
         rows = np.flatnonzero(kept & (labels == label)).astype(np.int64)
