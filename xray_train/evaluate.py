@@ -10,7 +10,7 @@ from jaxtyping import Float, Integer
 from torch import nn
 
 from faceblend import jobs
-from faceblend.errors import FaceblendError
+from faceblend.errors import BadArgument, FaceblendError
 from xray_train.data import evaluation_batches
 from xray_train.metrics import PixelHistogram, Summary, balanced_threshold, summary
 from xray_train.sources import Source
@@ -111,7 +111,17 @@ def evaluate(
         threshold: of the accuracies, fixed on validation; if not given, the one that is best
             here.
         rank: of several processes, each of which evaluates everything; the first shows it.
+
+    Raises:
+        BadArgument: the source's labels are not 0 and 1.
+        Diverged: a score is no number.
     """
+    if not source.classes() <= {0, 1}:
+        raise BadArgument(
+            "the source",
+            "has labels of people",
+            "give reals and forgeries; of an Identity pairs, as xray_train.sources.PairsOf",
+        )
     was_training = task.training
     task.eval()
     pixels = PixelHistogram()

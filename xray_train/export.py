@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from faceblend import atomic
-from faceblend.errors import FaceblendError
+from faceblend.errors import BadArgument, FaceblendError
+from xray_train.tasks.identity import Identity
+from xray_train.tasks.siamese import Triplet
 
 Form = Literal["onnx", "torchscript"]
 
@@ -61,16 +63,29 @@ def export(task: nn.Module, path: Path, form: Form, *, side: int = 256) -> Expor
         side: px.
 
     Raises:
+        BadArgument: the task scores several pictures together, or takes none of that side.
         NoParity: the file's outputs differ by more than 1e-4; it is not kept.
     """
+    if isinstance(task, (Identity, Triplet)):
+        raise BadArgument(
+            "--ckpt",
+            f"holds {type(task).__name__}, which scores several pictures together",
+            "export a network that scores single ones",
+        )
     served = _Served(task).eval()
     generator = torch.Generator().manual_seed(0)
     pictures = [
         torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=generator)
         for count in _BATCHES
     ]
-    with torch.no_grad():
-        names = ["score", "xray"][: len(served(pictures[0]))]
+    try:
+        with torch.no_grad():
+            names = ["score", "xray"][: len(served(pictures[0]))]
+    except RuntimeError as error:  # HRNet halves five times
+        reason = str(error).splitlines()[0]
+        raise BadArgument(
+            "side", f"is {side} px, which the network cannot take ({reason})", "give it as trained"
+        ) from error
     with torch.no_grad(), warnings.catch_warnings(), atomic.replacing(path) as temporary:
         # of the exporters' own future, and of sizes that are constants here: parity is measured
         warnings.simplefilter("ignore")

@@ -28,7 +28,7 @@ from xray_train.journal import Journal
 from xray_train.schedule import backbone_fixed, learning_rate, plateau_falls, stepped_rate
 from xray_train.settings import Fit
 from xray_train.sources import Item, Source
-from xray_train.tasks import Changes
+from xray_train.tasks import Changes, TellsApart
 
 LAST = "last.pt"
 """Name of the checkpoint that a run goes on from."""
@@ -75,7 +75,10 @@ def fit(
         BadCheckpoint: the folder's ``last.pt`` is damaged or another run's.
         Diverged: a loss is no number any more; the last checkpoint is before that.
     """
-    if set().union(*(source.classes() for source in train)) < {0, 1}:
+    classes = set[int]().union(*(source.classes() for source in train))
+    if not isinstance(task, TellsApart) and not classes <= {0, 1}:
+        raise BadArgument("train", "has labels of people", "give sources of reals and forgeries")
+    if classes < {0, 1}:
         raise BadArgument(
             "train", "holds one class alone", "mix reals and forgeries: faceblend generate does"
         )

@@ -16,6 +16,7 @@ from torch import nn
 from faceblend import atomic, jobs
 from faceblend.errors import BadArgument
 from xray_train.data import evaluation_batches
+from xray_train.evaluate import LOWER, Diverged
 from xray_train.metrics import equal_error_rate, roc_auc
 from xray_train.sources import Source
 from xray_train.tasks.identity import Identity, Mirror
@@ -68,11 +69,14 @@ def by_folds(labels: np.ndarray, scores: np.ndarray, folds: int = FOLDS) -> Veri
         folds: their number.
 
     Raises:
-        BadArgument: there are fewer pairs than folds, or the others of a fold are of one kind.
-        ValueError: a score is no number, or all pairs are of one kind.
+        BadArgument: there are fewer pairs than folds, or all pairs are of one kind, or all but
+            those of a fold.
+        ValueError: a score is no number.
     """
     if not 2 <= folds <= len(labels):
         raise BadArgument("folds", f"is {folds}, of {len(labels)} pairs", "give 2 to as many")
+    if len(np.unique(labels)) < 2:
+        raise BadArgument("pairs", "are all of one kind", "give pairs of one person and of two")
     fold_of = np.repeat(np.arange(folds), [len(one) for one in _folds(len(labels), folds)])
     accuracies, thresholds, sizes = list[float](), list[float](), list[int]()
     auc = roc_auc(labels, scores)  # it looks at the scores first
@@ -147,6 +151,7 @@ def score_pairs(
 
     Raises:
         BadArgument: the task embeds nothing.
+        Diverged: its embeddings are no numbers.
     """
     if not isinstance(task, Identity):
         raise BadArgument(
@@ -162,7 +167,9 @@ def score_pairs(
             scores.append(((cosines + 1) / 2).cpu().numpy())
             labels.append(items["label"].numpy())
             report.advance(len(names))
-    return np.concatenate(labels), np.concatenate(scores)
+    if not np.isfinite(found := np.concatenate(scores)).all():
+        raise Diverged("the network", "gives embeddings that are no numbers", LOWER)
+    return np.concatenate(labels), found
 
 
 def verify(

@@ -70,7 +70,7 @@ def test_full_attention_is_the_plain_network() -> None:
     with torch.no_grad():
         task.backbone.attention.weight.zero_()
         task.backbone.attention.bias.fill_(50.0)
-    plain = task.backbone.network((IMAGES / 255 - task.mean) / task.std)[:, 0]
+    plain = task.backbone.network(task.normal(IMAGES))[:, 0]
     torch.testing.assert_close(task(IMAGES), plain)
     with torch.no_grad():
         task.backbone.attention.bias.fill_(-1.0)

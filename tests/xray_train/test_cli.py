@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 pytest.importorskip("timm", reason="timm is not installed: make test-train has it")
@@ -101,6 +102,10 @@ def test_faces_of_a_bank_are_tested_on_as_they_are(trained: Path, tmp_path: Path
         (("fit", "--config", "nowhere.yaml"), "nowhere.yaml"),
         (("test", "--ckpt", "a.pt"), "on"),
         (("export", "--ckpt", "nowhere.pt", "--to", "onnx", "--out", "x"), "is not there"),
+        (
+            ("export", "--ckpt", "x.pt", "--to", "onnx", "--out", "x", "--side", "0"),
+            "--side: is 0; give 1 or more",
+        ),
         (("predict", "--ckpt", "nowhere.pt", "--input", ".", "--out", "x"), "is not there"),
         (("export", "--ckpt", "nowhere.pt", "--to", "caffe", "--out", "x"), "caffe"),
     ],
@@ -146,3 +151,31 @@ def test_every_config_is_one_that_fit_reads(path: Path) -> None:
     assert chosen.fit.fit.steps > 0
     head = path.read_text().split("task:")[0]
     assert all(line.startswith("#") for line in head.strip().splitlines())
+
+
+def test_an_export_takes_pictures_of_the_size_that_is_asked_for(
+    trained: Path, tmp_path: Path
+) -> None:
+    words = ("export", "--ckpt", trained / "run" / "last.pt", "--to", "torchscript")
+    assert run(*words, "--out", tmp_path / "a.pt", "--side", 128) == DONE
+    served = torch.jit.load(str(tmp_path / "a.pt"))  # type: ignore[no-untyped-call]
+    _, xrays = served(torch.zeros(2, 3, 128, 128, dtype=torch.uint8))
+    assert xrays.shape == (2, 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("test", "--batch", 0), "--batch: is 0; give 1 or more"),
+        (("validate", "--workers", -1), "--workers: is -1; give 0 or more"),
+        (("test", "--precision", "int8"), "--precision: is 'int8'"),
+    ],
+)
+def test_numbers_that_nothing_can_be_evaluated_with_are_said(
+    words: tuple[object, ...], said: str, trained: Path, banks: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    on = ("--on.class_path", "xray_train.sources.Faces", "--on.init_args.bank", banks / "val")
+    ckpt = ("--ckpt", trained / "run" / "last.pt", "--out", tmp_path / "a.json")
+    assert run(*words, *ckpt, *on) == BAD_INPUT
+    assert said in capsys.readouterr().err

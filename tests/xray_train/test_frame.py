@@ -12,7 +12,8 @@ import timm
 from faceblend.errors import BadArgument
 from xray_train.checkpoint import BadCheckpoint
 from xray_train.tasks import Task
-from xray_train.tasks.frame import VALUES, Frame
+from xray_train.tasks.frame import Frame
+from xray_train.tasks.values import VALUES, Normal
 
 IMAGES = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
 XRAYS, LABELS = torch.zeros(2, 1, 64, 64, dtype=torch.uint8), torch.tensor([0, 1])
@@ -72,3 +73,8 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_network_is_refused() -> None:
     with pytest.raises(BadArgument, match="'resnet17'"):
         Frame("resnet17")
+
+
+def test_several_pictures_a_sample_are_refused() -> None:
+    with pytest.raises(BadArgument, match="gives 3 pictures a sample, and this task looks at one"):
+        Normal("imagenet")(IMAGES[:, None].expand(-1, 3, -1, -1, -1))

@@ -13,12 +13,14 @@ import torch
 
 from faceblend.errors import BadArgument
 from xray_train.checkpoint import BadCheckpoint, load, save
-from xray_train.loop import Diverged
+from xray_train.evaluate import evaluate
+from xray_train.loop import Diverged, fit
 from xray_train.settings import Fit
+from xray_train.sources import Item
 
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny
-from tiny import tiny_fit
+from tiny import TOLD, Stripes, Tiny, tiny_fit
 
 TINY = Path(__file__).parent / "tiny.py"
 
@@ -116,6 +118,24 @@ def test_epochs_are_passes_over_the_sources(tmp_path: Path) -> None:
 def test_a_fall_that_is_longer_than_the_passes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadArgument, match="decay: is 11 and warmup 0, in a run of 10 steps"):
         tiny_fit(tmp_path / "run", epochs=2, decay=11, steps=100)
+
+
+class Tens(Stripes):
+    """Ten classes instead of two."""
+
+    def item(self, number: int) -> Item:
+        return {**super().item(number), "label": torch.tensor(number % 10)}
+
+    def classes(self) -> set[int]:
+        return set(range(10))
+
+
+def test_labels_of_people_are_no_reals_and_forgeries(tmp_path: Path) -> None:
+    settings = Fit(out=str(tmp_path / "run"), steps=2, batch=8, decay=0, device="cpu")
+    with pytest.raises(BadArgument, match="train: has labels of people"):
+        fit(Tiny(), TOLD, [Tens()], None, settings)
+    with pytest.raises(BadArgument, match="the source: has labels of people"):
+        evaluate(Tiny(), Tens(), device=torch.device("cpu"), settings=settings)
 
 
 def test_a_plateau_ends_the_run_at_the_floor(tmp_path: Path) -> None:
@@ -279,7 +299,6 @@ def test_settings_that_make_no_run_are_refused(options: dict[str, float], words:
 
 
 def test_a_source_of_reals_alone_validates_without_an_auc(tmp_path: Path) -> None:
-    from xray_train.loop import fit
 
     settings = Fit(out=str(tmp_path), steps=2, batch=4, decay=0, fixed=0, device="cpu")
     reals = tiny.Stripes(8, only_reals=True)

@@ -149,3 +149,8 @@ def test_a_task_without_embedding_is_refused(listed: Path) -> None:
     source = Pairs(str(listed / "faces"), str(listed / "pairs.txt"), 32)
     with pytest.raises(BadArgument, match="Frame, which has no embedding"):
         score_pairs(Frame("resnet10t"), source, device=torch.device("cpu"))
+
+
+def test_pairs_of_one_kind_are_refused() -> None:
+    with pytest.raises(BadArgument, match="pairs: are all of one kind"):
+        by_folds(np.ones(20, np.int64), np.linspace(0, 1, 20))

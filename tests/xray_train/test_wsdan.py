@@ -18,7 +18,8 @@ from faceblend.errors import BadArgument
 from xray_train.checkpoint import BadCheckpoint
 from xray_train.export import export
 from xray_train.tasks import Changes, Task
-from xray_train.tasks.frame import VALUES, Frame
+from xray_train.tasks.frame import Frame
+from xray_train.tasks.values import VALUES
 from xray_train.tasks.wsdan import (
     Wsdan,
     attention_boxes,
@@ -268,7 +269,7 @@ def test_dropout_touches_the_whole_picture_alone() -> None:
     task.dropout.register_forward_hook(lambda _, taken, __: given.append(taken[0]))
     task.loss(IMAGES, XRAYS, LABELS)
     assert len(given) == 1
-    torch.testing.assert_close(given[0], task(task._normal(IMAGES))[1])
+    torch.testing.assert_close(given[0], task(task.normal(IMAGES))[1])
 
 
 def test_a_fixed_backbone_trains_attention_and_head_alone() -> None:

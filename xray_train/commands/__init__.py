@@ -18,9 +18,10 @@ from rich.table import Table
 from torch import nn
 
 from faceblend import atomic
-from faceblend.errors import BadArgument, FaceblendError
+from faceblend.errors import FaceblendError
 from xray_train.aggregate import Aggregation
 from xray_train.commands.identity import COMMANDS
+from xray_train.commands.options import add_how, check_how, check_least
 from xray_train.commands.tables import cross_parser, robustness_parser, run_cross, run_robustness
 from xray_train.evaluate import Result, evaluate
 from xray_train.export import Form, export
@@ -156,11 +157,7 @@ def _evaluation_parser() -> ArgumentParser:
         default=None,
         help="folder for the scores of every frame and video, as parquet",
     )
-    parser.add_argument("--batch", type=int, default=32, help="samples at a time")
-    parser.add_argument("--workers", type=int, default=0, help="processes that load samples")
-    parser.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16")
-    parser.add_argument("--channels_last", type=bool, default=False, help="memory layout")
-    parser.add_argument("--device", default="auto", help="auto takes a GPU where there is one")
+    add_how(parser)
     return parser
 
 
@@ -174,8 +171,7 @@ def _test(parser: ArgumentParser, chosen: Namespace) -> int:
 
 def _evaluate(parser: ArgumentParser, chosen: Namespace, *, fixed: bool) -> int:
     made = parser.instantiate(chosen)[chosen.command]
-    if made.precision not in ("fp32", "bf16", "fp16"):
-        raise BadArgument("--precision", f"is {made.precision!r}", "give fp32, bf16 or fp16")
+    check_how(made)
     device = pick_device(made.device)
     trained = rebuild(made.ckpt, device)
     threshold = trained.threshold if fixed else None
@@ -312,14 +308,18 @@ def _export_parser() -> ArgumentParser:
     parser.add_argument("--ckpt", type=Path, required=True, help="checkpoint")
     parser.add_argument("--to", type=Form, required=True, help="the form")
     parser.add_argument("--out", type=Path, required=True, help="file")
+    parser.add_argument(
+        "--side", type=int, default=256, help="px of the pictures that the file takes; as trained"
+    )
     return parser
 
 
 def _export(parser: ArgumentParser, chosen: Namespace) -> int:
     del parser
     given = chosen.export
+    check_least(given, side=1)
     trained = rebuild(given.ckpt, torch.device("cpu"))
-    print(export(trained.task, given.out, given.to))
+    print(export(trained.task, given.out, given.to, side=given.side))
     return DONE
 
 

@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument
+from xray_train.commands.options import check_least
 from xray_train.rebuild import pick_device, rebuild
 from xray_train.ring import draw, placed
 from xray_train.sources import Digits, Pairs
@@ -63,6 +64,7 @@ def _verify_parser() -> ArgumentParser:
 
 def _verify(given: Namespace) -> None:
     device = pick_device(given.device)
+    check_least(given, size=8, batch=1, workers=0, folds=2)
     pairs = Pairs(str(given.folder), str(given.pairs), given.size)
     made = verify(
         rebuild(given.ckpt, device).task,
@@ -137,6 +139,7 @@ def _subjects_parser() -> ArgumentParser:
 
 
 def _subjects(given: Namespace) -> None:
+    check_least(given, size=8)
     bank, device = FaceBank.open(given.bank), pick_device(given.device)
     if given.ckpt == "dlib":
         task, same = Identity("dlib", embedding=0), DLIB_SAME

@@ -6,9 +6,9 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.table import Table
 
-from faceblend.errors import BadArgument
 from xray_train import cross as crossing
 from xray_train import robustness
+from xray_train.commands.options import add_how, check_how
 from xray_train.rebuild import pick_device, rebuild
 from xray_train.sources import Source
 
@@ -26,14 +26,14 @@ def robustness_parser() -> ArgumentParser:
         "--grid", type=Path, default=robustness.GRID, help="YAML of strengths to test"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
-    _add_how(parser)
+    add_how(parser)
     return parser
 
 
 def run_robustness(parser: ArgumentParser, chosen: Namespace) -> int:
     """Measure, write and show; 0."""
     given = parser.instantiate(chosen).robustness
-    _check_how(given)
+    check_how(given)
     grid = robustness.read_grid(given.grid)
     device = pick_device(given.device)
     trained = rebuild(given.ckpt, device)
@@ -69,14 +69,14 @@ def cross_parser() -> ArgumentParser:
     )
     parser.add_argument("--tested", type=dict[str, Source], required=True, help="sources by name")
     parser.add_argument("--out", type=Path, required=True, help="folder for table and figure")
-    _add_how(parser)
+    add_how(parser)
     return parser
 
 
 def run_cross(parser: ArgumentParser, chosen: Namespace) -> int:
     """Test, write and show; 0."""
     given = parser.instantiate(chosen).cross
-    _check_how(given)
+    check_how(given)
     cells = crossing.cross(
         given.trained, given.tested, device=pick_device(given.device), settings=given
     )
@@ -87,22 +87,6 @@ def run_cross(parser: ArgumentParser, chosen: Namespace) -> int:
         table.add_row(name, *(crossing.said(one) for one in cells if one.trained == name))
     _show(table, paths)
     return 0
-
-
-def _add_how(parser: ArgumentParser) -> None:
-    parser.add_argument("--batch", type=int, default=32, help="samples at a time")
-    parser.add_argument("--workers", type=int, default=0, help="processes that load samples")
-    parser.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16")
-    parser.add_argument("--channels_last", type=bool, default=False, help="memory layout")
-    parser.add_argument("--device", default="auto", help="auto takes a GPU where there is one")
-
-
-def _check_how(given: Namespace) -> None:
-    if given.precision not in ("fp32", "bf16", "fp16"):
-        raise BadArgument("--precision", f"is {given.precision!r}", "give fp32, bf16 or fp16")
-    for name, low in (("batch", 1), ("workers", 0)):
-        if given[name] < low:
-            raise BadArgument(f"--{name}", f"is {given[name]}", f"give {low} or more")
 
 
 def _show(table: Table, paths: list[Path]) -> None:

@@ -21,8 +21,8 @@ class Pairs(Source):
         size: side of the pictures that are given, px: of their middle squares.
 
     Raises:
-        BadArgument: a line does not give two faces and a label, or names a file that is not
-            there; the error has its number.
+        BadArgument: ``size`` is under 8; or a line does not give two faces and a label, or names
+            a file that is not there: the error has its number.
     """
 
     faces: Source
@@ -30,6 +30,8 @@ class Pairs(Source):
     parts = 1
 
     def __init__(self, folder: str, pairs: str, size: int = 160) -> None:
+        if size < 8:
+            raise BadArgument("size", f"is {size} px", "give 8 or more")
         root = Path(folder)
         self._size, self._pairs = size, list[tuple[Path, Path, int]]()
         for number, words in lines(Path(pairs)):

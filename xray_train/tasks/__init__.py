@@ -7,6 +7,7 @@ frame       any classifier of timm's: one picture, one score
 siamese     features by triplets of faces, and a classifier on them as they are
 wsdan       attention maps that crop and hide while training (Hu et al., 2019)
 identity    whose face it is: an embedding trained with a margin; scores pairs of pictures
+values      what all of them are given: normalised pixels
 """
 
 from dataclasses import dataclass
@@ -53,6 +54,15 @@ class Task(Protocol):
 
     def fix_backbone(self, fixed: bool) -> None:
         """Keep the backbone's parameters and batch-norm statistics, or let them go."""
+        ...
+
+
+@runtime_checkable
+class TellsApart(Protocol):
+    """A task whose labels are numbers of people, and not real and forged."""
+
+    def classify(self, images: Images) -> Integer[torch.Tensor, " batch"]:
+        """The number of each picture's person."""
         ...
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 from faceblend.errors import BadArgument
 from xray_train.checkpoint import BadCheckpoint, read_tensors
 from xray_train.tasks import Images, Labels, Prediction, Xrays
+from xray_train.tasks.values import check_single
 
 BACKBONES = (
     "hrnet_w18_small", "hrnet_w18_small_v2", "hrnet_w18", "hrnet_w30", "hrnet_w32",
@@ -93,6 +94,7 @@ class FaceXray(nn.Module):
 
     def forward(self, images: Images) -> tuple[Logits, ClassLogits]:
         """Logits of the X-ray at the pictures' size, and of real and forged, float32."""
+        check_single(images)
         x_BCHW = (images.to(self.mean.dtype) / 255 - self.mean) / self.std
         if self.shrink > 1:
             x_BCHW = functional.avg_pool2d(x_BCHW, self.shrink)

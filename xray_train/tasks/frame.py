@@ -5,7 +5,7 @@ EfficientNet (Bonettini et al., ICPR 2020), ResNet.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import timm
 import torch
@@ -18,17 +18,9 @@ from xray_train.backbones.attention import AUTO_ATTENTION, AutoAttention
 from xray_train.checkpoint import BadCheckpoint, read_tensors
 from xray_train.mixing import Mix, Pictures, cutmix, draw_mix, mixup
 from xray_train.tasks import Images, Labels, Prediction, Xrays
+from xray_train.tasks.values import Normal, Values
 
 Logits = Float[torch.Tensor, " batch"]
-Values = Literal["imagenet", "half", "dfdc"]
-"""How pixels are brought to about zero and one before the network; see ``VALUES``."""
-
-VALUES: dict[Values, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "dfdc": ((0.4479, 0.3744, 0.3473), (0.2537, 0.2502, 0.2424)),
-}
-"""Mean and standard deviation of red, green and blue, from 0 to 1."""
 
 
 class Frame(nn.Module):
@@ -50,9 +42,6 @@ class Frame(nn.Module):
         BadCheckpoint: the weights do not fit it.
     """
 
-    mean: torch.Tensor
-    std: torch.Tensor
-
     def __init__(
         self,
         backbone: str = "resnet18",
@@ -66,18 +55,13 @@ class Frame(nn.Module):
         if mix_alpha <= 0:
             raise BadArgument("mix_alpha", f"is {mix_alpha}", "give more than 0")
         self.backbone: Any = make_backbone(backbone, pretrained, classes=1, dropout=dropout)
-        mean, std = (torch.tensor(one).view(1, 3, 1, 1) for one in VALUES[values])
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("std", std, persistent=False)
+        self.normal = Normal(values)
         self.mix, self.mix_alpha = mix, mix_alpha
         self._fixed = False
 
     def forward(self, images: Images) -> Logits:
         """Log odds of forged, float32."""
-        return self._logits(self._normal(images))
-
-    def _normal(self, images: Images) -> Pictures:
-        return (images.to(self.mean.dtype) / 255 - self.mean) / self.std
+        return self._logits(self.normal(images))
 
     def _logits(self, normal: Pictures) -> Logits:
         logits: torch.Tensor = self.backbone(normal)
@@ -89,7 +73,7 @@ class Frame(nn.Module):
         Of mixed pictures the accuracy counts the class that has the larger share.
         """
         del xrays
-        normal, wanted = self._normal(images), labels.float()
+        normal, wanted = self.normal(images), labels.float()
         if self.training and self.mix != "none":
             # mixed once normalised: the same picture, for both are linear
             mixed = mixup if self.mix == "mixup" else cutmix
@@ -104,7 +88,7 @@ class Frame(nn.Module):
     def predict(self, images: Images) -> Prediction:
         """Probability of forged, its logit, and the attention of a backbone that has one."""
         if isinstance(self.backbone, AutoAttention):
-            outputs, attention = self.backbone.attend(self._normal(images))
+            outputs, attention = self.backbone.attend(self.normal(images))
             logits = outputs[:, 0].float()
             return Prediction(scores=logits.sigmoid(), logits=logits, attention=attention)
         logits = self(images)

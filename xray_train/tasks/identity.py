@@ -20,6 +20,7 @@ from xray_train.checkpoint import fit_into, read_tensors
 from xray_train.margins import arcface, cosface, focal_cross_entropy, softness_at, sphereface
 from xray_train.tasks import Images, Labels, Prediction, Xrays
 from xray_train.tasks.frame import make_backbone
+from xray_train.tasks.values import check_single
 
 Margin = Literal["arcface", "cosface", "sphereface", "none"]
 Mirror = Literal["none", "concat", "sum"]
@@ -114,6 +115,7 @@ class Identity(nn.Module):
 
     def forward(self, images: Images) -> Embeddings:
         """Embeddings as they come, float32, of any length."""
+        check_single(images)
         if self.raw:
             features = self.backbone(images)
         else:

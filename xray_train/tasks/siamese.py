@@ -18,7 +18,8 @@ from faceblend.errors import BadArgument
 from xray_train.backbones.attention import AutoAttention
 from xray_train.checkpoint import fit_into, read_tensors
 from xray_train.tasks import Images, Labels, Prediction, Xrays
-from xray_train.tasks.frame import VALUES, Values, make_backbone
+from xray_train.tasks.frame import make_backbone
+from xray_train.tasks.values import Normal, Values
 
 Triples = UInt8[torch.Tensor, "batch 3 3 height width"]
 """Anchor, positive and negative, each RGB, 0 to 255."""
@@ -41,15 +42,10 @@ class Features(nn.Module):
         BadCheckpoint: the weights do not fit it.
     """
 
-    mean: torch.Tensor
-    std: torch.Tensor
-
     def __init__(self, backbone: str, pretrained: str, values: Values) -> None:
         super().__init__()
         self.backbone = make_backbone(backbone, pretrained, classes=0)
-        mean, std = (torch.tensor(one).view(1, 3, 1, 1) for one in VALUES[values])
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("std", std, persistent=False)
+        self.normal = Normal(values)
 
     @property
     def count(self) -> int:
@@ -62,7 +58,7 @@ class Features(nn.Module):
 
     def attend(self, images: Images) -> tuple[Embedded, Attention | None]:
         """The same, and the attention of a backbone that has one."""
-        normal = (images.to(self.mean.dtype) / 255 - self.mean) / self.std
+        normal = self.normal(images)
         if isinstance(self.backbone, AutoAttention):
             features, attention = self.backbone.attend(normal)
             return features.float(), attention

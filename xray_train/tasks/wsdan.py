@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from faceblend.errors import BadArgument
 from xray_train.tasks import Images, Labels, Prediction, Xrays
-from xray_train.tasks.frame import VALUES, Values, make_backbone
+from xray_train.tasks.frame import make_backbone
+from xray_train.tasks.values import Normal, Values
 
 ClassLogits = Float[torch.Tensor, "batch 2"]
 Pooled = Float[torch.Tensor, "batch pooled"]
@@ -64,8 +65,6 @@ class Wsdan(nn.Module):
         BadCheckpoint: the weights do not fit it.
     """
 
-    mean: torch.Tensor
-    std: torch.Tensor
     centres: torch.Tensor
 
     def __init__(
@@ -93,9 +92,7 @@ class Wsdan(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(maps * channels, 2, bias=False)
         self.register_buffer("centres", torch.zeros(2, maps * channels))
-        mean, std = (torch.tensor(one).view(1, 3, 1, 1) for one in VALUES[values])
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("std", std, persistent=False)
+        self.normal = Normal(values)
         self._centre_rate = self._beta = centre_rate
         self._name, self._channels, self._fixed = backbone, channels, False
 
@@ -128,7 +125,7 @@ class Wsdan(nn.Module):
         In training mode the centres follow.
         """
         del xrays
-        whole = self._normal(images)
+        whole = self.normal(images)
         raw, pooled, maps = self(whole, drops=True)
         in_box, outside = self._views(whole, maps.detach())
         crop, _, _ = self(in_box)
@@ -153,7 +150,7 @@ class Wsdan(nn.Module):
     @torch.no_grad()
     def predict(self, images: Images) -> Prediction:
         """Mean of the logits of the picture and of its crop by the mean map; that map, 0 to 1."""
-        whole = self._normal(images)
+        whole = self.normal(images)
         raw, _, maps = self(whole)
         mean = maps.mean(dim=1)
         share = torch.full_like(mean[:, 0, 0], TEST_SHARE)
@@ -180,9 +177,6 @@ class Wsdan(nn.Module):
         if self._fixed:
             self.backbone.eval()
         return self
-
-    def _normal(self, images: torch.Tensor) -> torch.Tensor:
-        return (images.to(self.mean.dtype) / 255 - self.mean) / self.std
 
     @torch.no_grad()
     def _views(self, whole: torch.Tensor, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
