@@ -20,6 +20,7 @@ from faceblend.ingest.photograph import read_photograph
 from xray_train.evaluate import LOWER, Diverged
 from xray_train.predict import VIEWS, view
 from xray_train.sources.listed import NAME, SIZE, read_list, squared
+from xray_train.sources.source import as_tensor
 from xray_train.tasks import Images
 
 PREDICTED = "y_pred"
@@ -156,5 +157,4 @@ class _Pictures(Dataset[UInt8[torch.Tensor, "3 size size"] | str]):
             picture = read_photograph(self._folder / self._names[number])
         except BadImage as error:
             return error.reason
-        square = squared(picture, self._size)
-        return torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1)))
+        return as_tensor(squared(picture, self._size))

@@ -32,6 +32,7 @@ from faceblend.ingest.video import evenly, probe, read_frames
 from xray_train.aggregate import Aggregation, aggregate
 from xray_train.sources import WINDOW, window
 from xray_train.sources.frames import FaceCut, boxes_in_crops, cut_face, into_crops
+from xray_train.sources.source import as_tensor
 
 FaceShown = Literal["window"] | FaceCut
 """What of a crop a network sees."""
@@ -187,7 +188,7 @@ class _Scorer:
 
     def __call__(self, image: Image) -> tuple[float, Float[np.ndarray, "rows columns"] | None]:
         """Score and X-ray of what training sees of a crop, averaged over the views."""
-        given = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+        given = as_tensor(image)[None]
         stack = torch.cat([view(given, number) for number in range(self.views)])
         predicted = self.task.predict(stack.to(self.device))  # type: ignore[operator]
         score = float(predicted.scores.float().mean())

@@ -17,6 +17,7 @@ from faceblend.errors import BadArgument
 from xray_train.degradations import DEGRADATIONS
 from xray_train.evaluate import How, Result, evaluate
 from xray_train.sources import Item, Source
+from xray_train.sources.source import as_picture, as_tensor
 
 GRID = Path(__file__).parent / "configs" / "robustness.yaml"
 """The strengths that are tested unless told otherwise."""
@@ -68,11 +69,12 @@ class Degraded(Source):
         item, video = self._source.named(number)
         rng = np.random.Generator(np.random.Philox(key=[self._seed, 2], counter=[0, 0, 0, number]))
         given = item["image"]
-        pictures = given.reshape(-1, *given.shape[-3:]).permute(0, 2, 3, 1).numpy()
         apply = DEGRADATIONS[self._name].apply
-        worse = [apply(np.ascontiguousarray(one), self._value, rng) for one in pictures]
-        stack = torch.from_numpy(np.stack(worse)).permute(0, 3, 1, 2).contiguous()
-        return {**item, "image": stack.reshape(given.shape)}, video
+        worse = [
+            as_tensor(apply(as_picture(one), self._value, rng))
+            for one in given.reshape(-1, *given.shape[-3:])
+        ]
+        return {**item, "image": torch.stack(worse).reshape(given.shape)}, video
 
     def shuffled(self) -> bool:
         """As the source."""

@@ -17,6 +17,7 @@ from faceblend.bank import FaceBank, FaceRow
 from faceblend.errors import BadArgument
 from xray_train.sources.labelled import square
 from xray_train.sources.people import face_picture
+from xray_train.sources.source import as_tensor
 from xray_train.tasks.identity import Identity
 
 Vectors = Float[np.ndarray, "faces numbers"]
@@ -72,7 +73,7 @@ def embed_bank(
         for start in range(0, len(bank), _BATCH):
             rows = range(start, min(start + _BATCH, len(bank)))
             images = [square(face_picture(bank, row, size, align), size) for row in rows]
-            batch = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
+            batch = torch.stack([as_tensor(one) for one in images])
             found.append(task.embed(batch.to(device)).float().cpu().numpy())
             report.advance(len(rows))
     return np.concatenate(found)

@@ -29,6 +29,7 @@ from xray_train.evaluate import LOWER, Diverged
 from xray_train.metrics import log_loss
 from xray_train.rebuild import rebuild
 from xray_train.sources import window
+from xray_train.sources.source import as_tensor
 from xray_train.sources.videos import resized
 
 Cut = Literal["aligned", "upright", "window"]
@@ -329,8 +330,7 @@ def _score(
     label = 0.0
     for member in members:
         side = member.side or crops[0].shape[0]
-        stack = torch.from_numpy(np.stack([resized(one, side) for one in crops]))
-        pictures = stack.permute(0, 3, 1, 2).contiguous()
+        pictures = torch.stack([as_tensor(resized(one, side)) for one in crops])
         scores = [
             member.task.predict(pictures[start : start + batch].to(device)).scores  # type: ignore[operator]
             for start in range(0, len(pictures), batch)

@@ -153,6 +153,7 @@ def test_every_config_is_one_that_fit_reads(path: Path) -> None:
     assert all(line.startswith("#") for line in head.strip().splitlines())
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.load. is deprecated:FutureWarning")
 def test_an_export_takes_pictures_of_the_size_that_is_asked_for(
     trained: Path, tmp_path: Path
 ) -> None:

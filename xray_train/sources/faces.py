@@ -3,12 +3,11 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 from jaxtyping import Bool
 
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, BadBank
-from xray_train.sources.source import Item, Source, positive
+from xray_train.sources.source import Item, Source, positive, without_xray
 
 WINDOW = (60, 30, 256)
 """Top, left and side, px, of what training sees of a crop of 317 px."""
@@ -43,13 +42,7 @@ class Faces(Source):
     def named(self, number: int) -> tuple[Item, str]:
         """The same, with its video."""
         face = self._bank[int(self._rows[number])]
-        image = window(face.image)
-        item = {
-            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
-            "xray": torch.zeros(1, *image.shape[:2], dtype=torch.uint8),
-            "label": torch.tensor(face.label),
-        }
-        return item, face.video
+        return without_xray(window(face.image), face.label), face.video
 
     def table(self) -> pa.Table:
         """A row for every item, in order: where it is from."""

@@ -14,7 +14,7 @@ from faceblend.errors import BadArgument, BadBank
 from faceblend.face import Image
 from xray_train.augment.frames import change_frame, draw_frame_change
 from xray_train.sources.faces import TOLD, of_split
-from xray_train.sources.source import Item, Source, positive
+from xray_train.sources.source import Item, Source, as_picture, as_tensor, positive, without_xray
 
 Label = Literal["both", "real", "fake"]
 """Which faces of a bank."""
@@ -102,12 +102,7 @@ class Frames(Source):
         face = self._bank[int(self._rows[number])]
         left, top, right, bottom = self._boxes[number].tolist()
         image = cut_face(face.image, (left, top, right, bottom), self._face, self._size)
-        item = {
-            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
-            "xray": torch.zeros(1, self._size, self._size, dtype=torch.uint8),
-            "label": torch.tensor(face.label),
-        }
-        return item, face.video
+        return without_xray(image, face.label), face.video
 
     def changed(self, item: Item, rng: np.random.Generator) -> Item:
         """A face as training sees it: by :mod:`xray_train.augment.frames`."""
@@ -130,9 +125,7 @@ def changed_picture(
     image: UInt8[torch.Tensor, "3 height width"], rng: np.random.Generator
 ) -> UInt8[torch.Tensor, "3 height width"]:
     """A picture with one draw of :mod:`xray_train.augment.frames`."""
-    pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
-    changed = change_frame(pixels, draw_frame_change(rng))
-    return torch.from_numpy(np.ascontiguousarray(changed.transpose(2, 0, 1)))
+    return as_tensor(change_frame(as_picture(image), draw_frame_change(rng)))
 
 
 def cut_face(crop: Image, box: Box, face: FaceCut, size: int) -> UInt8[np.ndarray, "size size 3"]:

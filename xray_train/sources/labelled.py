@@ -11,7 +11,7 @@ from jaxtyping import Int64, UInt8
 
 from faceblend.errors import BadArgument
 from faceblend.face import Image
-from xray_train.sources.source import Item, Source, positive
+from xray_train.sources.source import Item, Source, positive, without_xray
 
 Part = Literal["all", "train", "held"]
 By = Literal["person", "picture"]
@@ -110,11 +110,7 @@ class Labelled(Source):
 
     def _item(self, number: int, side: int) -> Item:
         image = square(self.picture(int(self._rows[number]), side), side)
-        return {
-            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
-            "xray": torch.zeros(1, side, side, dtype=torch.uint8),
-            "label": torch.tensor(int(self.labels[number])),
-        }
+        return without_xray(image, int(self.labels[number]))
 
 
 def square(image: Image, side: int) -> UInt8[np.ndarray, "edge edge 3"]:

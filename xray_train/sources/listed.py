@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 import PIL.Image
-import torch
 from jaxtyping import UInt8
 from numpy.random import Generator
 
@@ -16,7 +15,7 @@ from faceblend.errors import BadArgument
 from faceblend.face import Image
 from faceblend.ingest.photograph import read_photograph
 from xray_train.photometric import brightness_contrast, shift_hsv
-from xray_train.sources.source import Item, Source, positive
+from xray_train.sources.source import Item, Source, as_picture, as_tensor, positive, without_xray
 
 NAME, TARGET = "img_name", "target"
 """Columns of a list."""
@@ -109,11 +108,7 @@ class Listed(Source):
     def item(self, number: int) -> Item:
         """The ``number``-th picture of the list; a picture that cannot be read is an error."""
         picture = squared(read_photograph(self._folder / self._names[number]), self._size)
-        return {
-            "image": torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))),
-            "xray": torch.zeros(1, self._size, self._size, dtype=torch.uint8),
-            "label": torch.tensor(int(self._targets[number])),
-        }
+        return without_xray(picture, int(self._targets[number]))
 
     def named(self, number: int) -> tuple[Item, str]:
         """The same, with its name for a video."""
@@ -122,9 +117,7 @@ class Listed(Source):
     def changed(self, item: Item, rng: Generator) -> Item:
         """Mirrored, upside down, turned and coloured, as drawn."""
         change = draw_change(rng, self._turn, self._colours)
-        image = apply_change(np.ascontiguousarray(item["image"].permute(1, 2, 0).numpy()), change)
-        given = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-        return {**item, "image": given}
+        return {**item, "image": as_tensor(apply_change(as_picture(item["image"]), change))}
 
     def shuffled(self) -> bool:
         """Yes."""

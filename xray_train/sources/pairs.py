@@ -9,7 +9,7 @@ from faceblend.errors import BadArgument
 from faceblend.ingest.photograph import read_photograph
 from xray_train.sources.labelled import Labelled, square
 from xray_train.sources.people import lines
-from xray_train.sources.source import Item, Source
+from xray_train.sources.source import Item, Source, as_tensor
 
 
 class Pairs(Source):
@@ -175,8 +175,7 @@ class _Pictures(Source):
 
 
 def _read(path: Path, size: int) -> torch.Tensor:
-    image = square(read_photograph(path), size)
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    return as_tensor(square(read_photograph(path), size))
 
 
 def _unranked(place: int) -> tuple[int, int]:

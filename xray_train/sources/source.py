@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from faceblend.errors import BadArgument
+from faceblend.face import Image
 from xray_train.augment.jitter import draw_jitter, jittered
 
 Item = dict[str, torch.Tensor]
@@ -42,10 +44,10 @@ class Source(ABC):
 
     def changed(self, item: Item, rng: np.random.Generator) -> Item:
         """An item as training sees it where ``augment`` says so; see ``xray_train.augment``."""
-        image, xray = item["image"].permute(1, 2, 0).numpy(), item["xray"][0].numpy()
-        image, xray = jittered(np.ascontiguousarray(image), xray, draw_jitter(rng))
+        picture, xray = as_picture(item["image"]), item["xray"][0].numpy()
+        picture, xray = jittered(picture, xray, draw_jitter(rng))
         return {
-            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            "image": as_tensor(picture),
             "xray": torch.from_numpy(xray[np.newaxis]),
             "label": item["label"],
         }
@@ -57,6 +59,23 @@ class Source(ABC):
     @abstractmethod
     def classes(self) -> set[int]:
         """Labels that its items can have."""
+
+
+def as_tensor(picture: Image) -> UInt8[torch.Tensor, "3 height width"]:
+    """A picture (H, W, 3) as networks take it, with memory of its own."""
+    # a copy always: a bank's kept pixels are read-only
+    return torch.from_numpy(picture.transpose(2, 0, 1).copy())
+
+
+def as_picture(image: UInt8[torch.Tensor, "3 height width"]) -> Image:
+    """The way back: (H, W, 3), contiguous."""
+    return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+
+
+def without_xray(picture: Image, label: int) -> Item:
+    """A picture (H, W, 3) that has no X-ray, and its label."""
+    xray = torch.zeros(1, *picture.shape[:2], dtype=torch.uint8)
+    return {"image": as_tensor(picture), "xray": xray, "label": torch.tensor(label)}
 
 
 def positive(parts: int) -> int:

@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Int64, UInt8
 
 from faceblend.bank import FaceBank
@@ -16,7 +15,7 @@ from faceblend.errors import BadArgument, BadBank
 from faceblend.face import Image
 from xray_train.augment.videos import draw_strong, strengthened
 from xray_train.sources.faces import of_split
-from xray_train.sources.source import Item, Source, positive
+from xray_train.sources.source import Item, Source, as_picture, as_tensor, positive, without_xray
 
 Rows = Int64[np.ndarray, " rows"]
 
@@ -71,18 +70,12 @@ class Passes(Source):
         """The same, with its video."""
         turn, place = divmod(number, self.epoch)
         face = self._bank[int(_kept(self, turn)[place])]
-        image = resized(face.image, self._side)
-        item = {
-            "image": _tensor(image),
-            "xray": torch.zeros(1, self._side, self._side, dtype=torch.uint8),
-            "label": torch.tensor(face.label),
-        }
-        return item, face.video
+        return without_xray(resized(face.image, self._side), face.label), face.video
 
     def changed(self, item: Item, rng: np.random.Generator) -> Item:
         """An item as training sees it: by :mod:`xray_train.augment.videos`."""
-        image = np.ascontiguousarray(item["image"].permute(1, 2, 0).numpy())
-        return {**item, "image": _tensor(strengthened(image, draw_strong(rng)))}
+        image = strengthened(as_picture(item["image"]), draw_strong(rng))
+        return {**item, "image": as_tensor(image)}
 
     def shuffled(self) -> bool:
         """No: each pass has an order of its own."""
@@ -246,8 +239,3 @@ def _videos(bank: FaceBank, split: str) -> tuple[list[np.ndarray], list[np.ndarr
         ends = np.flatnonzero(np.diff(bank.videos[rows])) + 1
         found[label].extend(part for part in np.split(rows, ends) if len(part))
     return found
-
-
-def _tensor(image: Image) -> torch.Tensor:
-    # a copy: a bank's kept pixels are read-only
-    return torch.from_numpy(image.transpose(2, 0, 1).copy())
