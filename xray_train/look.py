@@ -25,10 +25,15 @@ from xray_train.tasks import Prediction
 _PANEL = 160  # px
 _COLUMNS = 3
 _RED, _GLOW = np.array([255, 40, 40], np.float32), 0.4  # of an attention of 1
-_CURVES = {
+_XRAY_CURVES = {
     "train/xray": "X-ray cross-entropy, training",
     "val/frame_auc": "frame AUC, held out",
     "val/xray_ap": "X-ray pixel AP, held out",
+}
+_CURVES = {
+    "train/loss": "loss, training",
+    "val/frame_auc": "frame AUC, held out",
+    "val/frame_log_loss": "frame log loss, held out",
 }
 
 
@@ -196,6 +201,8 @@ def scatter(vectors: Float[np.ndarray, "faces numbers"], names: Sequence[str]) -
 def write_curves(runs: Sequence[Path], path: Path) -> None:
     """Draw loss, frame AUC and X-ray pixel AP over the steps of runs, as PNG.
 
+    Of runs that predict no X-ray, the log loss takes the place of its pixel AP.
+
     Args:
         runs: folders with ``log.jsonl``.
         path: of the PNG.
@@ -203,12 +210,13 @@ def write_curves(runs: Sequence[Path], path: Path) -> None:
     Raises:
         BadArgument: a run has no log that can be read.
     """
+    logs = [_log(run) for run in runs]
+    curves = _XRAY_CURVES if any("train/xray" in one for log in logs for one in log) else _CURVES
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(_CURVES))
-    for run in runs:
-        lines = _log(run)
-        for axis, (name, title) in zip(axes, _CURVES.items(), strict=True):
+    axes = figure.subplots(1, len(curves))
+    for run, lines in zip(runs, logs, strict=True):
+        for axis, (name, title) in zip(axes, curves.items(), strict=True):
             # a run that was cut off logs the steps since its checkpoint twice
             points = {one["step"]: one[name] for one in lines if name in one}
             axis.plot(list(points), list(points.values()), label=run.name)

@@ -61,3 +61,17 @@ def test_curves_are_drawn_of_every_run_and_a_missing_log_is_named(tmp_path: Path
         assert drawn.size == (1320, 396)
     with pytest.raises(BadArgument, match=r"log\.jsonl.*give the folder of a run"):
         write_curves([tmp_path], tmp_path / "curves.png")
+
+
+def test_the_curves_of_a_run_without_xrays_are_its_loss_and_log_loss(tmp_path: Path) -> None:
+    lines = [
+        {"step": step, name: 1 / step}
+        for step in (1, 2, 3)
+        for name in ("train/loss", "val/frame_auc", "val/frame_log_loss")
+    ]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    write_curves([tmp_path], tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as drawn:
+        pixels = np.asarray(drawn.convert("RGB")).astype(int)
+    for panel in np.array_split(pixels, 3, axis=1):
+        assert (np.ptp(panel, axis=2) > 50).any()  # a line in colour
