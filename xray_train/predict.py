@@ -231,7 +231,8 @@ def _of_bank(score: _Scorer, bank: FaceBank) -> Iterator[Seen]:
         for row, box in enumerate(boxes.tolist()):
             face = bank[row]
             value, _ = score(score.cut(face.image, box, face.crop))
-            number = int(Path(face.crop).stem.rpartition("_")[2] or 0)
+            last = Path(face.crop).stem.rpartition("_")[2]
+            number = int(last) if last.isdecimal() else 0  # others' banks name crops as they like
             yield Seen(
                 path=face.video,
                 frame=face.frame,

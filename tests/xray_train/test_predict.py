@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from faceblend.bank import FaceBank
+from faceblend.bank import FaceBank, FaceRow
 from faceblend.errors import BadArgument
 from faceblend.face import Image
 from faceblend.ingest.detect import Detection
 from faceblend.ingest.extract import extract
+from tests.conftest import make_bank
 from xray_train.predict import Predicted, aggregate, predict
 from xray_train.sources import Frames, window
 from xray_train.tasks import Images, Prediction
@@ -137,6 +138,20 @@ def test_a_face_is_cut_out_as_a_bank_has_it(files: Path, tmp_path: Path) -> None
     for row, seen in enumerate(task.seen):
         wanted = window(bank[row].image)
         np.testing.assert_array_equal(seen[0].permute(1, 2, 0).numpy(), wanted)
+
+
+def test_the_crops_of_a_bank_may_have_any_names(tmp_path: Path) -> None:
+    made = make_bank(tmp_path / "bank", videos=1, frames=2)
+    rows = []
+    for row, values in enumerate(made.table.to_pylist()):
+        name = f"crops/{'grace' if row else 'eileen_of_nasa'}.png"
+        (tmp_path / "bank" / values["crop"]).rename(tmp_path / "bank" / name)
+        points = made.landmarks[row].ravel().tolist()
+        rows.append(FaceRow(**{**values, "crop": name, "landmarks": points}))
+    FaceBank.create(tmp_path / "bank", rows, crop_size=made.crop_size, made_by={"detector": "x"})
+    run(tmp_path / "bank", tmp_path / "out")
+    faces = table(tmp_path / "out" / "faces.csv")
+    assert [(one["frame"], one["face"]) for one in faces] == [("0", "0"), ("1", "0")]
 
 
 def test_a_bank_gives_the_scores_of_its_pictures(files: Path, tmp_path: Path) -> None:
