@@ -64,3 +64,18 @@ class Rejected(FaceblendError):
 
 class MissingModel(FaceblendError):
     """A detector or landmark model that is not installed or not where it was said to be."""
+
+
+def at_least(low: int, **values: float) -> None:
+    """See that arguments are as large as they have to be.
+
+    Args:
+        low: the smallest that can be used.
+        values: the arguments by their names.
+
+    Raises:
+        BadArgument: one is smaller.
+    """
+    for name, value in values.items():
+        if value < low:
+            raise BadArgument(name, f"is {value}", f"give {low} or more")

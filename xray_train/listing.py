@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from faceblend import atomic, jobs
-from faceblend.errors import BadArgument, BadImage
+from faceblend.errors import BadArgument, BadImage, at_least
 from faceblend.ingest.photograph import read_photograph
 from xray_train.evaluate import LOWER, Diverged
 from xray_train.predict import VIEWS, view
@@ -90,9 +90,8 @@ def score_list(
         raise BadArgument("views", f"is {views}", f"give 1 to {len(VIEWS)}")
     if not 0 <= unread <= 1:
         raise BadArgument("unread", f"is {unread}", "give 0 to 1")
-    for name, value, low in (("batch", batch, 1), ("size", size, 1), ("workers", workers, 0)):
-        if value < low:
-            raise BadArgument(name, f"is {value}", f"give {low} or more")
+    at_least(1, batch=batch, size=size)
+    at_least(0, workers=workers)
     names = read_list(labels).names
     loader = DataLoader(
         _Pictures(folder, names, size),

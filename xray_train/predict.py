@@ -20,7 +20,7 @@ from torch import nn
 
 from faceblend import atomic, jobs
 from faceblend.bank import FaceBank
-from faceblend.errors import BadArgument, BadImage, BadVideo
+from faceblend.errors import BadArgument, BadImage, BadVideo, at_least
 from faceblend.face import Image
 from faceblend.ingest.crop import CROP_SIZE, crop_face
 from faceblend.ingest.detect import Detection, Detector
@@ -125,10 +125,8 @@ def predict(
     """
     if not 1 <= views <= len(VIEWS):
         raise BadArgument("views", f"is {views}", f"give 1 to {len(VIEWS)}")
-    if frames < 0:
-        raise BadArgument("frames", f"is {frames}", "give 0 or more")
-    if size < 1:
-        raise BadArgument("size", f"is {size}", "give 1 or more")
+    at_least(0, frames=frames)
+    at_least(1, size=size)
     score = _Scorer(task=task, device=device, views=views, face=face, size=size)
     rows: list[Seen] = []
     refused: list[tuple[str, str]] = []

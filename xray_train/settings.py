@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from faceblend.errors import BadArgument
+from faceblend.errors import BadArgument, at_least
 
-_COUNTS = (
+_FROM_ONE = ("steps", "batch", "period", "accumulate", "log_every", "save_every")
+_FROM_ZERO = (
     "epochs", "warmup", "decay", "cooldown", "fixed", "workers", "threads", "validate_every",
     "keep_every",
 )  # fmt: skip
@@ -85,12 +86,8 @@ class Fit:
     """validations without a better one after which to stop; 0 never stops early"""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "period", "accumulate", "log_every", "save_every"):
-            if getattr(self, name) < 1:
-                raise BadArgument(name, f"is {getattr(self, name)}", "give 1 or more")
-        for name in _COUNTS:
-            if getattr(self, name) < 0:
-                raise BadArgument(name, f"is {getattr(self, name)}", "give 0 or more")
+        at_least(1, **{name: getattr(self, name) for name in _FROM_ONE})
+        at_least(0, **{name: getattr(self, name) for name in _FROM_ZERO})
         if not self.epochs:
             self._check_linear()
         if not 0 <= self.ema < 1:

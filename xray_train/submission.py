@@ -18,7 +18,7 @@ from torch import nn
 
 from faceblend import atomic, jobs
 from faceblend.bank import FaceBank
-from faceblend.errors import BadArgument, BadImage, BadVideo
+from faceblend.errors import BadArgument, BadImage, BadVideo, at_least
 from faceblend.face import Image
 from faceblend.ingest.crop import CROP_SIZE, align_face, crop_face
 from faceblend.ingest.detect import Detection, Detector
@@ -276,9 +276,7 @@ def run_submission(given: Any, device: torch.device) -> bool:
 
 
 def _check(members: Sequence[Member], **least_one: int) -> None:
-    for name, value in least_one.items():
-        if value < 1:
-            raise BadArgument(name, f"is {value}", "give 1 or more")
+    at_least(1, **least_one)
     if not members:
         raise BadArgument("members", "names no network", "give a checkpoint")
     for member in members:

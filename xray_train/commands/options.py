@@ -2,7 +2,7 @@
 
 from jsonargparse import ArgumentParser, Namespace
 
-from faceblend.errors import BadArgument
+from faceblend.errors import BadArgument, at_least
 
 _PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -34,5 +34,4 @@ def check_least(given: Namespace, **least: int) -> None:
         BadArgument: one is not.
     """
     for name, low in least.items():
-        if given[name] < low:
-            raise BadArgument(f"--{name}", f"is {given[name]}", f"give {low} or more")
+        at_least(low, **{f"--{name}": given[name]})

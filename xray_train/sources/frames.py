@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Integer, UInt8
 
 from faceblend.bank import FaceBank
-from faceblend.errors import BadArgument, BadBank
+from faceblend.errors import BadBank, at_least
 from faceblend.face import Image
 from xray_train.augment.frames import change_frame, draw_frame_change
 from xray_train.sources.faces import TOLD, of_split
@@ -65,10 +65,8 @@ class Frames(Source):
         parts: int = 1,
         augment: bool = False,
     ) -> None:
-        if size < 1:
-            raise BadArgument("size", f"is {size}", "give 1 or more")
-        if limit < 0:
-            raise BadArgument("limit", f"is {limit}", "give 0 or more")
+        at_least(1, size=size)
+        at_least(0, limit=limit)
         self.parts, self.augment = positive(parts), augment
         self._bank, self._face, self._size = FaceBank.open(bank), face, size
         labels = self._bank.table["label"].to_numpy()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 
-from faceblend.errors import BadArgument
+from faceblend.errors import BadArgument, at_least
 from faceblend.face import Image
 from xray_train.sources.source import Item, Source, positive, without_xray
 
@@ -50,10 +50,8 @@ class Labelled(Source):
         every: int,
     ) -> None:
         self.parts, self.augment = positive(parts), augment
-        if size < 8:
-            raise BadArgument("size", f"is {size} px", "give 8 or more")
-        if every < 2:
-            raise BadArgument("every", f"is {every}", "give 2 or more")
+        at_least(8, size=size)
+        at_least(2, every=every)
         self.size = size
         self._rows, self.labels, self.people = _divided(names, part, by, every)
         if len(set(self.labels.tolist())) < 2:

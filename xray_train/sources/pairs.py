@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from faceblend.errors import BadArgument
+from faceblend.errors import BadArgument, at_least
 from faceblend.ingest.photograph import read_photograph
 from xray_train.sources.labelled import Labelled, square
 from xray_train.sources.people import lines
@@ -30,8 +30,7 @@ class Pairs(Source):
     parts = 1
 
     def __init__(self, folder: str, pairs: str, size: int = 160) -> None:
-        if size < 8:
-            raise BadArgument("size", f"is {size} px", "give 8 or more")
+        at_least(8, size=size)
         root = Path(folder)
         self._size, self._pairs = size, list[tuple[Path, Path, int]]()
         for number, words in lines(Path(pairs)):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from faceblend.errors import BadArgument
+from faceblend.errors import at_least
 from faceblend.face import Image
 from xray_train.augment.jitter import draw_jitter, jittered
 
@@ -84,6 +84,5 @@ def positive(parts: int) -> int:
     Raises:
         BadArgument: there is none.
     """
-    if parts < 1:
-        raise BadArgument("parts", f"is {parts}", "give 1 or more")
+    at_least(1, parts=parts)
     return parts

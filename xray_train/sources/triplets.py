@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from faceblend.errors import BadArgument, BadBank
+from faceblend.errors import BadBank, at_least
 from xray_train.sources.frames import FaceCut, Frames, changed_picture
 from xray_train.sources.source import Item, Source, positive
 
@@ -43,8 +43,7 @@ class Triplets(Source):
         parts: int = 1,
         augment: bool = False,
     ) -> None:
-        if length < 1:
-            raise BadArgument("length", f"is {length}", "give 1 or more")
+        at_least(1, length=length)
         self.parts, self.augment = positive(parts), augment
         self._length, self._seed = length, seed
         self.faces = Frames(bank, split, "both", face, size)

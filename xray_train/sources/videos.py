@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from faceblend.bank import FaceBank
-from faceblend.errors import BadArgument, BadBank
+from faceblend.errors import BadArgument, BadBank, at_least
 from faceblend.face import Image
 from xray_train.augment.videos import draw_strong, strengthened
 from xray_train.sources.faces import of_split
@@ -33,9 +33,9 @@ class Passes(Source):
         self, bank: str, split: str, passes: int, seed: int, augment: bool, side: int, parts: int
     ) -> None:
         self.parts, self.augment = positive(parts), augment
-        for name, value, least in (("passes", passes, 1), ("seed", seed, 0), ("side", side, 8)):
-            if value < least:
-                raise BadArgument(name, f"is {value}", f"give {least} or more")
+        at_least(1, passes=passes)
+        at_least(0, seed=seed)
+        at_least(8, side=side)
         self._passes, self._seed, self._side = passes, seed, side
         self._bank = FaceBank.open(bank)
         self._reals, self._fakes = _videos(self._bank, split)
@@ -127,9 +127,7 @@ class Videos(Passes):
         passes: int = 100_000,
         parts: int = 1,
     ) -> None:
-        for name, value in (("per_video", per_video), ("stride", stride)):
-            if value < 1:
-                raise BadArgument(name, f"is {value}", "give 1 or more")
+        at_least(1, per_video=per_video, stride=stride)
         super().__init__(bank, split, passes, seed, augment, side, parts)
         self._per_video, self._stride = per_video, stride
 
