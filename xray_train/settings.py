@@ -5,10 +5,10 @@ from typing import Literal
 
 from faceblend.errors import BadArgument, at_least
 
-_FROM_ONE = ("steps", "batch", "period", "accumulate", "log_every", "save_every")
+_FROM_ONE = ("steps", "batch", "period", "accumulate", "log_every", "save_every", "keep")
 _FROM_ZERO = (
     "epochs", "warmup", "decay", "cooldown", "fixed", "workers", "threads", "validate_every",
-    "keep_every",
+    "keep_every", "momentum", "rate", "floor", "weight_decay", "clip", "patience",
 )  # fmt: skip
 
 

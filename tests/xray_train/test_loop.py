@@ -289,6 +289,8 @@ def test_another_runs_folder_is_refused(tmp_path: Path) -> None:
     [
         ({"steps": 0}, "give 1 or more"),
         ({"fixed": -1}, "give 0 or more"),
+        ({"clip": -1.0}, "clip: is -1.0; give 0 or more"),  # it would turn the gradients round
+        ({"keep": 0, "patience": 3}, "keep: is 0; give 1 or more"),  # patience would never end
         ({"decay": 9, "warmup": 4, "steps": 12}, "in a run of 12 steps"),
         ({"ema": 1.0}, "up to but not 1"),
     ],
