@@ -8,13 +8,13 @@ takes its own part of it.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from faceblend.errors import BadArgument
+from faceblend.errors import BadArgument, FaceblendError
 from xray_train.sources import Item, Source
 
 
@@ -157,10 +157,15 @@ class InOrder(Dataset[tuple[Item, str]]):
         return {name: item[name] for name in ("image", "xray", "label")}, video
 
 
-def training_batches(batches: Batches, mix: Mix, workers: int) -> DataLoader[Item]:
-    """Load the batches of a run in order."""
-    return DataLoader(
-        Mixed(mix),
+def training_batches(batches: Batches, mix: Mix, workers: int) -> Iterator[Item]:
+    """Load the batches of a run in order.
+
+    Raises:
+        FaceblendError: whatever a source says of an item, in any number of workers.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        _Caught(Mixed(mix)),
+        collate_fn=_collated,
         batch_sampler=batches,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
@@ -169,18 +174,57 @@ def training_batches(batches: Batches, mix: Mix, workers: int) -> DataLoader[Ite
         prefetch_factor=4 if workers else None,
         generator=_own(),
     )
+    return _raised(loader)
 
 
-def evaluation_batches(source: Source, batch: int, workers: int) -> DataLoader[tuple[Item, str]]:
-    """Load a source in order, once."""
-    return DataLoader(
-        InOrder(source),
+def evaluation_batches(
+    source: Source, batch: int, workers: int
+) -> Iterator[tuple[Item, Sequence[str]]]:
+    """Load a source in order, once: items, and the video of each.
+
+    Raises:
+        FaceblendError: whatever the source says of an item, in any number of workers.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        _Caught(InOrder(source)),
+        collate_fn=_collated,
         batch_size=batch,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         multiprocessing_context="spawn" if workers else None,
         generator=_own(),
     )
+    return _raised(loader)
+
+
+class _Caught(Dataset[Any]):
+    """Another one, whose errors come as items: torch would make tracebacks of a worker's."""
+
+    def __init__(self, of: Any) -> None:
+        self._of = of
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __getitem__(self, place: Any) -> Any:
+        try:
+            return self._of[place]
+        except FaceblendError as error:
+            return error
+
+
+def _collated(items: list[Any]) -> Any:
+    for one in items:
+        if isinstance(one, FaceblendError):
+            return one
+    return default_collate(items)
+
+
+def _raised(loader: DataLoader[Any]) -> Iterator[Any]:
+    for batch in loader:
+        if isinstance(batch, FaceblendError):
+            raise batch
+        yield batch
 
 
 def _own() -> torch.Generator:

@@ -142,7 +142,7 @@ def evaluate(
             if predicted.logits is not None:
                 logits.append(predicted.logits.double().cpu().numpy())
             labels.append(batch["label"].numpy())
-            videos += names
+            videos.extend(names)
             if predicted.xrays is not None and np.isfinite(scores[-1]).all():
                 pixels.add(batch["xray"][:, 0].numpy(), predicted.xrays.float().cpu().numpy())
             if report is not None:

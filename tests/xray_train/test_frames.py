@@ -14,7 +14,7 @@ from faceblend.bank import FaceRow
 from faceblend.errors import BadArgument, BadBank, BadImage
 from tests.conftest import drawn_face, make_bank
 from xray_train.augment.frames import FrameChange, change_frame, draw_frame_change
-from xray_train.data import Batches, InOrder, Mix, Mixed, evaluation_batches
+from xray_train.data import Batches, InOrder, Mix, Mixed, evaluation_batches, training_batches
 from xray_train.sources import Frames
 from xray_train.sources.frames import cut_face
 
@@ -241,3 +241,17 @@ def test_draws_keep_to_their_ranges_and_come_half_of_the_time() -> None:
     assert max(abs(one.hue) for one in draws) <= 10
     assert max(abs(one.saturation) for one in draws) <= 30
     assert max(abs(one.value) for one in draws) <= 20
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_face_is_named_from_a_worker_as_well(tmp_path: Path, workers: int) -> None:
+    make_bank(tmp_path / "bank", labels={"v0": 1})
+    lost = tmp_path / "bank" / "crops" / "v1" / "000001_0.png"
+    lost.write_bytes(b"no picture")
+    frames = Frames(str(tmp_path / "bank"), size=32)
+    with pytest.raises(BadImage, match=r"000001_0\.png") as caught:
+        list(evaluation_batches(frames, 4, workers))
+    assert "\n" not in str(caught.value)
+    mix = Mix(sources=[frames], seed=0)
+    with pytest.raises(BadImage, match=r"000001_0\.png"):
+        list(training_batches(Batches(mix, 4, start=0, stop=3), mix, workers))
