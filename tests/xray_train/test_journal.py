@@ -14,7 +14,7 @@ pytest.importorskip("timm", reason="timm is not installed: make test-train has i
 from xray_train.evaluate import evaluate
 from xray_train.journal import Journal
 from xray_train.look import plane, scatter
-from xray_train.loop import Fit
+from xray_train.settings import Fit
 from xray_train.sources import Pairs, PairsOf, People, Source
 from xray_train.tasks.identity import Identity
 
