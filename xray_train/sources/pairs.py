@@ -9,7 +9,7 @@ from faceblend.errors import BadArgument, at_least
 from faceblend.ingest.photograph import read_photograph
 from xray_train.sources.labelled import Labelled, square
 from xray_train.sources.people import lines
-from xray_train.sources.source import Item, Source, as_tensor
+from xray_train.sources.source import Item, Source, as_tensor, without_xray
 
 
 class Pairs(Source):
@@ -61,7 +61,8 @@ class Pairs(Source):
             BadImage: one cannot be read.
         """
         first, second, label = self._pairs[number]
-        return _pair(torch.stack([_read(path, self._size) for path in (first, second)]), label)
+        images = [square(read_photograph(path), self._size) for path in (first, second)]
+        return _pair(torch.stack([as_tensor(one) for one in images]), label)
 
     def named(self, number: int) -> tuple[Item, str]:
         """The same, with the folder of its first face, which is its person."""
@@ -159,9 +160,8 @@ class _Pictures(Source):
         return len(self._paths)
 
     def item(self, number: int) -> Item:
-        image = _read(self._paths[number], self._size)
-        xray = torch.zeros(1, *image.shape[1:], dtype=torch.uint8)
-        return {"image": image, "xray": xray, "label": torch.tensor(int(self.labels[number]))}
+        picture = square(read_photograph(self._paths[number]), self._size)
+        return without_xray(picture, int(self.labels[number]))
 
     def named(self, number: int) -> tuple[Item, str]:
         return self.item(number), self.people[int(self.labels[number])]
@@ -171,10 +171,6 @@ class _Pictures(Source):
 
     def classes(self) -> set[int]:
         return set(self.labels.tolist())
-
-
-def _read(path: Path, size: int) -> torch.Tensor:
-    return as_tensor(square(read_photograph(path), size))
 
 
 def _unranked(place: int) -> tuple[int, int]:
