@@ -1,5 +1,6 @@
 """Triplets are drawn by number, features learn from them, and a head learns on the features."""
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -207,3 +208,10 @@ def test_a_head_on_attention_says_where_it_looked(monkeypatch: pytest.MonkeyPatc
     said = FrozenHead("small_auto_att").eval().predict(TRIPLES[:, 0])
     assert said.attention is not None
     assert said.attention.shape == (4, 8, 8)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 32, 32), (2, 2, 3, 32, 32)])
+def test_what_is_no_triplet_is_refused(shape: tuple[int, ...]) -> None:
+    forward = inspect.unwrap(Triplet.forward)  # the tests' type checks would come first
+    with pytest.raises(BadArgument, match="compares three faces, and was given [12]; give"):
+        forward(Triplet("resnet18"), torch.zeros(shape, dtype=torch.uint8))

@@ -95,11 +95,12 @@ class Triplet(nn.Module):
 
     def forward(self, images: Triples) -> tuple[Distances, Distances]:
         """Distances from anchor to positive and to negative, float32."""
-        if images.dim() != 5:
+        given = 1 if images.dim() == 4 else int(images.shape[1])
+        if given != 3:
             raise BadArgument(
                 "task",
-                "compares three faces, and was given one",
-                "train a classifier on it: xray_train.tasks.siamese.FrozenHead",
+                f"compares three faces, and was given {given}",
+                "give a source of Triplets, or train a classifier on it: FrozenHead",
             )
         # all at once: batch norm sees both classes together
         embedded_NF = self.features(images.flatten(0, 1))
