@@ -213,5 +213,5 @@ def test_a_head_on_attention_says_where_it_looked(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("shape", [(2, 3, 32, 32), (2, 2, 3, 32, 32)])
 def test_what_is_no_triplet_is_refused(shape: tuple[int, ...]) -> None:
     forward = inspect.unwrap(Triplet.forward)  # the tests' type checks would come first
-    with pytest.raises(BadArgument, match="compares three faces, and was given [12]; give"):
+    with pytest.raises(BadArgument, match=r"compares three faces, and was given [12]; give"):
         forward(Triplet("resnet18"), torch.zeros(shape, dtype=torch.uint8))
