@@ -199,15 +199,15 @@ def write(points: Sequence[Point], out: Path, *, what: str, seed: int) -> list[P
     return paths
 
 
-def row(point: Point) -> tuple[str, ...]:
-    """A point as ``COLUMNS``."""
+def row(point: Point, digits: int = 6) -> tuple[str, ...]:
+    """A point as ``COLUMNS``, figures with so many digits behind the point."""
     figures = point.result.summary
     low, high = figures.frame_auc_interval or (None, None)
     shown = (figures.frame_auc, low, high, figures.video_auc, figures.frame_accuracy)
     return (
         point.degradation,
         "" if point.value is None else f"{point.value:g}",
-        *("" if value is None else f"{value:.6f}" for value in shown),
+        *("" if value is None else f"{value:.{digits}f}" for value in shown),
         str(figures.frames),
         str(figures.videos),
     )

@@ -51,7 +51,8 @@ def run_robustness(parser: ArgumentParser, chosen: Namespace) -> int:
     at = f"accuracy at {trained.threshold:.3f}"
     table = Table("", "frame AUC (95% interval)", "video AUC", at, title=what)
     for point in points:
-        name, value, auc, low, high, video, accuracy, *_ = robustness.row(point)
+        name, value, *figures = robustness.row(point, digits=3)
+        auc, low, high, video, accuracy, *_ = figures
         table.add_row(f"{name} {value}".strip(), f"{auc} ({low} to {high})", video, accuracy)
     _show(table, paths)
     return 0
