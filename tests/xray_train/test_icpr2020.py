@@ -1,7 +1,6 @@
 """Every configuration of icpr2020dfdc's networks trains, goes on exactly, and is tested."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import yaml
 pytest.importorskip("timm", reason="timm is not installed: make test-train has it")
 
 from faceblend import FaceBank
-from xray_train import backbones
+from xray_train.backbones.attention import AUTO_ATTENTION
 from xray_train.checkpoint import load
 from xray_train.commands import DONE, build_parser, main
 
@@ -55,16 +54,6 @@ def test_each_is_read_by_the_command_and_asks_for_what_was_published(name: str) 
     assert all(line.startswith("#") for line in lines)
     assert f"icpr2020/{name}.yaml" in lines[-1]
     assert "ours: not run" in " ".join(line.removeprefix("# ") for line in lines)
-
-
-def test_every_test_that_the_page_names_is_there() -> None:
-    root = Path(__file__).parents[2]
-    page = (root / "docs" / "systems" / "icpr2020.md").read_text()
-    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", page)
-    assert len(named) >= 8
-    for file, test in named:
-        (path,) = (root / "tests").rglob(file)
-        assert f"def {test}(" in path.read_text(), test
 
 
 def backbone(name: str) -> str:
@@ -109,7 +98,7 @@ def test_each_learns_and_goes_on_where_it_was(
     name: str, people: FaceBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """LR and scheduler of icpr2020dfdc began again at resume; here every tensor is the same."""
-    monkeypatch.setitem(backbones.AUTO_ATTENTION, "small_auto_att", SMALL)
+    monkeypatch.setitem(AUTO_ATTENTION, "small_auto_att", SMALL)
     features = None
     if name.endswith("st"):
         base = small("triplet_efficientnetb4", people, tmp_path / "features", None)
