@@ -503,7 +503,8 @@ def lines_run(face: Face, partner: Face, drawn: Draw) -> int:
 
     def count(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal lines
-        if "faceblend" not in frame.f_code.co_filename:
+        file = frame.f_code.co_filename
+        if "faceblend" not in file or file.startswith("<"):  # what checks types has no file
             return None
         lines += event == "line"
         return count
@@ -527,5 +528,5 @@ def test_defect_27_no_line_runs_once_a_pixel(name: str, bank: FaceBank) -> None:
     for one in sizes:
         render(face, partner, one)  # what is worked out once a size
     small, large = (lines_run(face, partner, one) for one in sizes)
-    assert 50 < small < 3000  # type checks included; a picture has 65,536 pixels
+    assert 50 < small < 600  # a picture has 65,536 pixels
     assert abs(large - small) < 100
