@@ -9,11 +9,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser
 from torch import nn
 
 from faceblend import atomic, jobs
@@ -27,7 +26,6 @@ from faceblend.ingest.track import follow
 from faceblend.ingest.video import SUFFIXES, evenly, probe, read_frames
 from xray_train.evaluate import LOWER, Diverged
 from xray_train.metrics import log_loss
-from xray_train.rebuild import rebuild
 from xray_train.sources import window
 from xray_train.sources.source import as_tensor
 from xray_train.sources.videos import resized
@@ -197,79 +195,6 @@ def judged(submitted: Mapping[str, float], truth: Mapping[str, int]) -> str:
     ):
         text += f"; {count:,} {words}" if count else ""
     return text
-
-
-# -- the command -------------------------------------------------------------------------
-
-
-def submission_parser() -> ArgumentParser:
-    """``xray-train submit``."""
-    parser = ArgumentParser(
-        exit_on_error=False, description="Score videos with several networks, as a CSV."
-    )
-    several: dict[str, Any] = {"nargs": "+", "metavar": "ONE"}
-    parser.add_argument("--ckpt", type=Path, required=True, help="checkpoints", **several)
-    parser.add_argument(
-        "--weights", type=float, help="one a checkpoint; equal if not given", **several
-    )
-    parser.add_argument(
-        "--sides",
-        type=int,
-        help="px of each checkpoint's pictures; as cut if not given",
-        **several,
-    )
-    parser.add_argument("--input", type=Path, required=True, help="folder of videos, or bank")
-    parser.add_argument("--out", type=Path, required=True, help="CSV: filename,label")
-    parser.add_argument("--labels", type=Path | None, default=None, help="CSV of the truth")
-    parser.add_argument(
-        "--cut", type=Cut, default="aligned", help="of faces; aligned is what Videos shows"
-    )
-    parser.add_argument("--every", type=int, default=10, help="frames from one to the next")
-    parser.add_argument("--faces", type=int, default=25, help="most faces of a video")
-    parser.add_argument("--batch", type=int, default=25, help="faces at a time")
-    parser.add_argument(
-        "--landmark_model", type=Path | None, default=None, help="dlib's 68-point model"
-    )
-    parser.add_argument("--device", default="auto", help="auto takes a GPU where there is one")
-    parser.add_argument("--strict", action="store_true", help="exit with 1 if one was refused")
-    return parser
-
-
-def run_submission(given: Any, device: torch.device) -> bool:
-    """Do what the command line asks; whether no video was refused.
-
-    Raises:
-        BadArgument: there are not as many weights or sides as checkpoints.
-        BadCheckpoint: one cannot be loaded.
-    """
-    from faceblend.ingest.detect import DlibHog
-
-    count = len(given.ckpt)
-    weights, sides = given.weights or [1.0] * count, given.sides or [0] * count
-    for name, values in (("--weights", weights), ("--sides", sides)):
-        if len(values) != count:
-            raise BadArgument(
-                name, f"names {len(values)} for {count} checkpoints", "give one each"
-            )
-    truth = None if given.labels is None else read_labels(given.labels)
-    made = submit(
-        [
-            Member(name=str(path), task=rebuild(path, device).task, weight=weight, side=side)
-            for path, weight, side in zip(given.ckpt, weights, sides, strict=True)
-        ],
-        given.input,
-        given.out,
-        detector=DlibHog(given.landmark_model),
-        device=device,
-        cut=given.cut,
-        every=given.every,
-        faces=given.faces,
-        batch=given.batch,
-    )
-    print(made)
-    if truth is not None:
-        print(judged(made.labels, truth))
-    return not made.refused
 
 
 # -- faces and scores --------------------------------------------------------------------

@@ -262,23 +262,40 @@ def find_landmark_model(given: Path | None = None) -> Path:
     Raises:
         MissingModel: there is none, or not where it was said to be.
     """
-    named = given if given is not None else os.environ.get(MODEL_VARIABLE)
+    return find_model(
+        _MODEL_NAME, "the 68-point landmark model", MODEL_VARIABLE, given=given, more=_LICENCE
+    )
+
+
+def find_model(
+    file: str, what: str, variable: str, *, given: Path | None = None, more: str = ""
+) -> Path:
+    """A model file of dlib's: ``given``, else the environment's, else the installed one.
+
+    Args:
+        file: its name in the package ``face_recognition_models``.
+        what: the model, in words.
+        variable: environment variable that may name the file.
+        given: its path, where it was told.
+        more: what else to say where there is none.
+
+    Raises:
+        MissingModel: there is none, or not where it was said to be.
+    """
+    named = given if given is not None else os.environ.get(variable)
     if named:
         path = Path(named)
         if not path.is_file():
-            raise MissingModel(path, "is not there", f"give the path of {_MODEL_NAME}")
+            raise MissingModel(path, "is not there", f"give the path of {file}")
         return path
     # never imported: it needs pkg_resources, which new setuptools does not have
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is not None and spec.origin is not None:
-        path = Path(spec.origin).parent / "models" / _MODEL_NAME
+        path = Path(spec.origin).parent / "models" / file
         if path.is_file():
             return path
-    raise MissingModel(
-        "the 68-point landmark model",
-        "is not installed",
-        f"pip install 'faceblend[landmarks]', or name the file in {MODEL_VARIABLE}; {_LICENCE}",
-    )
+    remedy = f"pip install 'faceblend[landmarks]', or name the file in {variable}"
+    raise MissingModel(what, "is not installed", f"{remedy}; {more}" if more else remedy)
 
 
 def _dlib() -> Any:

@@ -4,8 +4,6 @@ Each takes normalised pictures and gives features; ``features`` says how many.
 """
 
 import hashlib
-import importlib.util
-import os
 from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import nn
 
 from faceblend.errors import BadArgument, MissingModel
+from faceblend.ingest.detect import find_model
 
 Features = Float[torch.Tensor, "batch features"]
 
@@ -201,22 +200,7 @@ def find_descriptor_model() -> Path:
     Raises:
         MissingModel: there is none, or not where it was said to be.
     """
-    named = os.environ.get(DESCRIPTOR_VARIABLE)
-    if named:
-        if not Path(named).is_file():
-            raise MissingModel(named, "is not there", f"give the path of {_DESCRIPTOR}")
-        return Path(named)
-    # never imported: it needs pkg_resources, which new setuptools does not have
-    spec = importlib.util.find_spec("face_recognition_models")
-    if spec is not None and spec.origin is not None:
-        path = Path(spec.origin).parent / "models" / _DESCRIPTOR
-        if path.is_file():
-            return path
-    raise MissingModel(
-        "dlib's face descriptor",
-        "is not installed",
-        f"pip install 'faceblend[landmarks]', or name {_DESCRIPTOR} in {DESCRIPTOR_VARIABLE}",
-    )
+    return find_model(_DESCRIPTOR, "dlib's face descriptor", DESCRIPTOR_VARIABLE)
 
 
 def dlib_chip(image: np.ndarray, landmarks: np.ndarray, size: int) -> np.ndarray:

@@ -1,8 +1,6 @@
 """What ``xray-train`` does with embeddings: verify pairs, draw rings, find subjects."""
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +8,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument
-from xray_train.commands.options import check_least
+from xray_train.commands.options import DONE, Command, check_least
 from xray_train.rebuild import pick_device, rebuild
 from xray_train.ring import draw, placed
 from xray_train.sources import Digits, Pairs
@@ -26,18 +24,6 @@ from xray_train.subjects import (
 )
 from xray_train.tasks.identity import Identity, Mirror
 from xray_train.verification import FOLDS, verify
-
-
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """A command of ``xray-train``."""
-
-    said: str
-    """its line of the help"""
-    parser: Callable[[], ArgumentParser]
-    """its arguments"""
-    run: Callable[[Namespace], None]
-    """does it"""
 
 
 def _verify_parser() -> ArgumentParser:
@@ -62,7 +48,8 @@ def _verify_parser() -> ArgumentParser:
     return parser
 
 
-def _verify(given: Namespace) -> None:
+def _verify(parser: ArgumentParser, chosen: Namespace) -> int:
+    given = parser.instantiate(chosen).verify
     device = pick_device(given.device)
     check_least(given, size=8, batch=1, workers=0, folds=2)
     pairs = Pairs(str(given.folder), str(given.pairs), given.size)
@@ -79,6 +66,7 @@ def _verify(given: Namespace) -> None:
     )
     print(made)
     print(given.out)
+    return DONE
 
 
 def _ring_parser() -> ArgumentParser:
@@ -97,7 +85,8 @@ def _ring_parser() -> ArgumentParser:
     return parser
 
 
-def _ring(given: Namespace) -> None:
+def _ring(parser: ArgumentParser, chosen: Namespace) -> int:
+    given = parser.instantiate(chosen).ring
     if not given.runs:
         raise BadArgument("--runs", "names none", "give the folders of runs")
     source = Digits(given.folder, part="test", size=given.size)
@@ -110,6 +99,7 @@ def _ring(given: Namespace) -> None:
             f"{one.accuracy:.4f}; {one.degrees:.1f} degrees from the mean of its class"
         )
     print(given.out)
+    return DONE
 
 
 def _subjects_parser() -> ArgumentParser:
@@ -138,7 +128,8 @@ def _subjects_parser() -> ArgumentParser:
     return parser
 
 
-def _subjects(given: Namespace) -> None:
+def _subjects(parser: ArgumentParser, chosen: Namespace) -> int:
+    given = parser.instantiate(chosen).subjects
     check_least(given, size=8)
     bank, device = FaceBank.open(given.bank), pick_device(given.device)
     if given.ckpt == "dlib":
@@ -162,6 +153,7 @@ def _subjects(given: Namespace) -> None:
         found = leaks(bank, vectors, same)
         write_leaks(found, given.leaks)
         print(f"{len(found):,} pairs of videos share a likely person across splits: {given.leaks}")
+    return DONE
 
 
 COMMANDS = {

@@ -1,10 +1,28 @@
-"""Options that several commands share."""
+"""What a command is, how it ends, and the options that several share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from jsonargparse import ArgumentParser, Namespace
 
 from faceblend.errors import BadArgument, at_least
 
+DONE, FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+"""Exit statuses; see :mod:`xray_train.commands`."""
+
 _PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command of ``xray-train``."""
+
+    said: str
+    """its line of the help"""
+    parser: Callable[[], ArgumentParser]
+    """makes the parser of its options"""
+    run: Callable[[ArgumentParser, Namespace], int]
+    """takes the whole parser and what was asked for, and gives the exit status"""
 
 
 def add_how(parser: ArgumentParser) -> None:

@@ -8,13 +8,12 @@ from rich.table import Table
 
 from xray_train import cross as crossing
 from xray_train import robustness
-from xray_train.commands.options import add_how, check_how
+from xray_train.commands.options import DONE, Command, add_how, check_how
 from xray_train.rebuild import pick_device, rebuild
 from xray_train.sources import Source
 
 
-def robustness_parser() -> ArgumentParser:
-    """Options of ``xray-train robustness``."""
+def _robustness_parser() -> ArgumentParser:
     parser = ArgumentParser(
         exit_on_error=False,
         description="AUC against JPEG, H.264, blur, noise and size, with intervals.",
@@ -30,8 +29,7 @@ def robustness_parser() -> ArgumentParser:
     return parser
 
 
-def run_robustness(parser: ArgumentParser, chosen: Namespace) -> int:
-    """Measure, write and show; 0."""
+def _robustness(parser: ArgumentParser, chosen: Namespace) -> int:
     given = parser.instantiate(chosen).robustness
     check_how(given)
     grid = robustness.read_grid(given.grid)
@@ -55,11 +53,10 @@ def run_robustness(parser: ArgumentParser, chosen: Namespace) -> int:
         auc, low, high, video, accuracy, *_ = figures
         table.add_row(f"{name} {value}".strip(), f"{auc} ({low} to {high})", video, accuracy)
     _show(table, paths)
-    return 0
+    return DONE
 
 
-def cross_parser() -> ArgumentParser:
-    """Options of ``xray-train cross``."""
+def _cross_parser() -> ArgumentParser:
     parser = ArgumentParser(
         exit_on_error=False,
         description="Test every checkpoint on every set: frame AUC with intervals, video AUC.",
@@ -74,8 +71,7 @@ def cross_parser() -> ArgumentParser:
     return parser
 
 
-def run_cross(parser: ArgumentParser, chosen: Namespace) -> int:
-    """Test, write and show; 0."""
+def _cross(parser: ArgumentParser, chosen: Namespace) -> int:
     given = parser.instantiate(chosen).cross
     check_how(given)
     cells = crossing.cross(
@@ -87,10 +83,21 @@ def run_cross(parser: ArgumentParser, chosen: Namespace) -> int:
     for name in dict.fromkeys(one.trained for one in cells):
         table.add_row(name, *(crossing.said(one) for one in cells if one.trained == name))
     _show(table, paths)
-    return 0
+    return DONE
 
 
 def _show(table: Table, paths: list[Path]) -> None:
     Console(markup=False).print(table)
     for path in paths:
         print(path)
+
+
+COMMANDS = {
+    "robustness": Command(
+        said="AUC against compression, blur, noise and size",
+        parser=_robustness_parser,
+        run=_robustness,
+    ),
+    "cross": Command(said="every checkpoint on every set", parser=_cross_parser, run=_cross),
+}
+"""By name."""
