@@ -24,8 +24,8 @@ out. The map, in the order in which data flows:
     bench/      every speed claim as a command
     cli         ``faceblend ...``
 
-Ground under every room: face (array types), errors, atomic (whole files), jobs (tasks over
-any executor).
+Ground under every room: face (array types), errors, atomic (whole files), codec (a crop's bytes),
+jobs (tasks over any executor).
 """
 
 __version__ = "0.1.0"

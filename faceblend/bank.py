@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from faceblend import atomic, search
+from faceblend import atomic, codec, search
 from faceblend.errors import BadBank, BadImage
 from faceblend.face import Face, Image, Landmarks
 
@@ -424,10 +424,9 @@ class FaceBank:
             raise BadImage(
                 path, "its bytes have changed since the bank was made", "extract the bank again"
             )
-        if expected is None and _cut_short(data):
+        if expected is None and codec.cut_short(data):
             raise BadImage(path, "the file ends before the picture does", "replace the file")
-        coded = np.frombuffer(data, np.uint8)
-        picture = cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB) if data else None
+        picture = codec.decode(data, self.crop_size)
         if picture is None:
             raise BadImage(path, "is not a picture that can be decoded", "replace the file")
         if picture.shape[:2] != (self.crop_size, self.crop_size):
@@ -438,7 +437,7 @@ class FaceBank:
                 f"{self.crop_size}x{self.crop_size}",
                 "crop all pictures of a bank to one square size",
             )
-        return np.asarray(picture)
+        return picture
 
     @cached_property
     def decoded(self) -> np.ndarray | None:
@@ -756,16 +755,6 @@ def _square_side(path: Path) -> int:
             path, "is not a square picture", "crop the pictures first: faceblend extract"
         )
     return int(picture.shape[0])
-
-
-def _cut_short(data: bytes) -> bool:
-    # OpenCV paints the missing part of a truncated file grey and says nothing
-    if data[:2] == b"\xff\xd8":
-        # an embedded thumbnail ends before the picture's own scan begins
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return b"IEND" not in data[-64:]
-    return False
 
 
 def _first_line(error: Exception) -> str:

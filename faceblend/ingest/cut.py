@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from faceblend import atomic
+from faceblend import atomic, codec
 from faceblend.bank import FaceRow
 from faceblend.errors import BadVideo
 from faceblend.face import Image
@@ -26,22 +25,6 @@ from faceblend.ingest.video import evenly, probe, read_frames
 
 _FORMAT = 1  # of checkpoints
 _CROPS = {"none": crop_face, "five-point": align_face}
-_ENCODINGS: dict[str, list[int]] = {
-    # one filter for all rows: as small as the best of five a row, read in two thirds of the time;
-    # more compression makes it 6% smaller in twice the time
-    "png": [
-        cv2.IMWRITE_PNG_COMPRESSION,
-        1,
-        cv2.IMWRITE_PNG_FILTER,
-        cv2.IMWRITE_PNG_FILTER_UP,
-    ],
-    "jpg": [
-        cv2.IMWRITE_JPEG_QUALITY,
-        95,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    ],
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +164,7 @@ class Cutter:
             except ValueError as error:  # a detector's landmarks can be anything
                 refusals.append(Refusal(source=source, kind="failed", reason=told(error)))
                 continue
-            data = self._encoded(crop)
+            data = codec.encode(crop, settings.crop_format)
             path = f"crops/{safe_path(video.name)}/{frame:06d}_{number}.{settings.crop_format}"
             atomic.write_bytes(self.out / path, data)
             rows.append(
@@ -198,11 +181,6 @@ class Cutter:
                     crop_to_frame=crop_to_frame.ravel().tolist(),
                 )
             )
-
-    def _encoded(self, crop: Image) -> bytes:
-        kind = self.settings.crop_format
-        bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
-        return bytes(cv2.imencode(f".{kind}", bgr, _ENCODINGS[kind])[1].tobytes())
 
     def checkpoint(self, video: Task) -> Path:
         """Where a finished video says so."""

@@ -97,15 +97,15 @@ def place(
     top, left, part = _shown(image, matrix, box, reach(shrink) + 2)
     moved = matrix.copy()
     moved[:, 2] += matrix[:, :2] @ (left, top) - (columns.start, rows.start)
-    return np.asarray(
-        cv2.warpAffine(
-            low_pass(part, shrink),
-            moved,
-            (columns.stop - columns.start, rows.stop - rows.start),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REFLECT_101,
-        )
+    # OpenCV moves four bytes a pixel in two thirds of the time of three
+    placed = cv2.warpAffine(
+        cv2.cvtColor(low_pass(part, shrink), cv2.COLOR_RGB2RGBA),
+        moved,
+        (columns.stop - columns.start, rows.stop - rows.start),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
     )
+    return np.asarray(cv2.cvtColor(placed, cv2.COLOR_RGBA2RGB))
 
 
 def piecewise(
@@ -142,18 +142,19 @@ def piecewise(
     twist = points[:, 1:, 1:] - points[:, :-1, 1:] - plane[:, cells_down:, :cells_across]
     fold = np.minimum.outer(v, u)
     field = np.empty((2, len(v), len(u)), np.float32)
+    # x and y one below the other, in one product
+    made = field.reshape(-1, len(u))
+    falling = np.concatenate([cv2.gemm(down[:, :cells_down], one, 1, None, 0) for one in twist])
+    rising = np.concatenate([cv2.gemm(down, one, 1, None, 0) for one in plane])
     # in strips: a product of more makes BLAS wake threads, which then wait by spinning
     step = max(_ALONE // (2 * cells_across * len(u)), 1)
-    for one in range(2):
-        falling = cv2.gemm(down[:, :cells_down], twist[one], 1, None, 0)
-        rising = cv2.gemm(down, plane[one], 1, None, 0)
-        for start in range(0, len(v), step):
-            strip = slice(start, start + step)
-            made = field[one, strip]
-            # OpenCV's product adds in place
-            cv2.gemm(falling[strip], across[:, :cells_across], 1, None, 0, made, cv2.GEMM_2_T)
-            cv2.multiply(made, fold[strip], made)
-            cv2.gemm(rising[strip], across, 1, made, 1, made, cv2.GEMM_2_T)
+    strips = [slice(start, start + step) for start in range(0, len(made), step)]
+    for strip in strips:
+        # OpenCV's product writes in place
+        cv2.gemm(falling[strip], across[:, :cells_across], 1, None, 0, made[strip], cv2.GEMM_2_T)
+    field *= fold
+    for strip in strips:
+        cv2.gemm(rising[strip], across, 1, made[strip], 1, made[strip], cv2.GEMM_2_T)
     return field
 
 

@@ -1,0 +1,130 @@
+"""The bytes of a crop's file.
+
+Pixels are those of OpenCV's decoder, always. An RGB PNG with one filter for all rows, as
+:func:`encode` and OpenCV write it, is read in a third to a half of the time: libdeflate
+inflates it, and NumPy undoes the filter.
+"""
+
+import struct
+from math import isqrt
+
+import cv2
+import deflate
+import numpy as np
+from jaxtyping import UInt8
+
+from faceblend.face import Image
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_CHUNK = struct.Struct(">I4s")  # length and kind
+_RGB = (8, 2, 0, 0, 0)  # bits a value, colour type, compression, filters, no interlacing
+_SUB, _UP = 1, 2  # of PNG's filters, the two that NumPy undoes in whole columns or rows
+
+
+_HOW = {
+    # one filter for all rows: as small as the best of five a row, read in a third of the time;
+    # more compression makes it 6% smaller in twice the time
+    "png": [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP],
+    "jpg": [
+        cv2.IMWRITE_JPEG_QUALITY,
+        95,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ],
+}
+
+
+def encode(image: Image, kind: str) -> bytes:
+    """Code a crop.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        kind: ``png``, lossless; or ``jpg``, quality 95 in 4:4:4.
+
+    Returns:
+        The file's bytes.
+    """
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(f".{kind}", bgr, _HOW[kind])
+    if not done:
+        raise RuntimeError(f"OpenCV could not code a picture of shape {image.shape} as {kind}")
+    return bytes(data.tobytes())
+
+
+def decode(data: bytes, side: int) -> Image | None:
+    """Decode a picture.
+
+    Args:
+        data: a file's bytes.
+        side: of a crop, px: what a picture should have; one of another size is decoded too.
+
+    Returns:
+        (H, W, 3) uint8 RGB; None where it is no picture.
+    """
+    picture = _plain_png(data, side)
+    if picture is None and data:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return None if picture is None else np.asarray(picture)
+
+
+def cut_short(data: bytes) -> bool:
+    """Whether a JPEG or PNG ends before its picture does.
+
+    OpenCV paints the missing part grey and says nothing.
+    """
+    if data[:2] == b"\xff\xd8":
+        # an embedded thumbnail ends before the picture's own scan begins
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    return data.startswith(_PNG) and b"IEND" not in data[-64:]
+
+
+def _plain_png(data: bytes, side: int) -> Image | None:
+    """The picture of such a PNG; None of anything else, which is OpenCV's to read or refuse."""
+    packed = _packed(data, side)
+    if packed is None:
+        return None
+    try:
+        plain = deflate.zlib_decompress(packed, side * (3 * side + 1))  # compares its checksum
+    except deflate.DeflateError:
+        return None
+    if len(plain) < side * (3 * side + 1):
+        return None
+    rows = np.frombuffer(plain, np.uint8).reshape(side, 3 * side + 1)
+    if (rows[:, 0] == _UP).all():
+        _sum_rows(rows)
+        return np.ascontiguousarray(rows[:, 1:]).reshape(side, side, 3)
+    if (rows[:, 0] == _SUB).all():
+        return np.cumsum(rows[:, 1:].reshape(side, side, 3), axis=1, dtype=np.uint8)
+    return None
+
+
+def _packed(data: bytes, side: int) -> bytes | None:
+    """The compressed pixels of a plain RGB picture; None where anything else is in the file."""
+    start = _PNG + _CHUNK.pack(13, b"IHDR") + struct.pack(">II5B", side, side, *_RGB)
+    if not data.startswith(start):
+        return None
+    parts: list[bytes] = []
+    place = len(start) + 4  # its checksum
+    while place + 12 <= len(data):
+        length, kind = _CHUNK.unpack_from(data, place)
+        if kind == b"IEND":
+            return b"".join(parts)
+        if kind != b"IDAT":  # such as an orientation, which OpenCV would follow
+            return None
+        parts.append(data[place + 8 : place + 8 + length])
+        place += 12 + length
+    return None
+
+
+def _sum_rows(rows: UInt8[np.ndarray, "height row_bytes"]) -> None:
+    # each row is stored less the one above: added up in place, many rows at a time
+    height = len(rows)
+    each = isqrt(height)
+    whole = height // each * each
+    blocks = rows[:whole].reshape(-1, each, rows.shape[1])
+    for row in range(1, each):
+        blocks[:, row] += blocks[:, row - 1]
+    for block in range(1, len(blocks)):
+        blocks[block] += blocks[block - 1, -1]
+    for row in range(whole, height):
+        rows[row] += rows[row - 1]
