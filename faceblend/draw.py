@@ -6,7 +6,7 @@ operation: a new draw in one operation leaves the numbers of all others where th
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
@@ -18,7 +18,7 @@ import numpy as np
 from faceblend import partner
 from faceblend.bank import FaceBank
 from faceblend.errors import BadRecipe, Rejected
-from faceblend.ops import NAMED
+from faceblend.ops import NAMED, Choice, Option, Seed
 from faceblend.recipe import (
     WIDEST,
     WIDEST_SQUARE,
@@ -27,10 +27,13 @@ from faceblend.recipe import (
     Flip,
     Jpeg,
     Morph,
+    Move,
     Partner,
+    Prepare,
     Recipe,
     Resample,
     Soften,
+    Step,
     Working,
 )
 
@@ -40,14 +43,43 @@ Streams = Callable[[str], Generator]
 _DECIMALS = 6  # drawn numbers are rounded before use, so that records stay short
 
 
+Options = dict[str, Any]
+"""What was drawn for an operation's keyword arguments."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One operation of ``ops.NAMED``, and what was drawn for it."""
+
+    name: str
+    options: Options
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoveDraw:
+    """How foreground and mask are moved."""
+
+    right: float
+    """share of the picture's side"""
+    down: float
+    """share of the picture's side"""
+    scale: float
+    """times, about the picture's centre"""
+    turn: float
+    """degrees, clockwise, about the picture's centre"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MaskDraw:
     """The region that is swapped and its edge."""
 
     kind: str
     """name in ``ops.NAMED["mask"]``"""
+    options: Options
     offsets: list[list[list[float]]] | None
-    """rows x columns x (dx, dy), share of the picture's side; None: not bent"""
+    """rows x columns x (dx, dy), share of the picture's side; None: not bent so"""
+    warp: Operation | None
+    """what bends it instead"""
     erode: int
     """px, odd; 1 leaves the mask as it is"""
     dilate: int
@@ -67,11 +99,12 @@ class FakeDraw:
     foreground: int
     """row of the partner"""
     align: Literal["none", "similarity", "affine"]
+    move: MoveDraw | None
     mask: MaskDraw
-    color: str
-    """name in ``ops.NAMED["color"]``"""
-    blend: str
-    """name in ``ops.NAMED["blend"]``"""
+    color: Operation
+    blend: Operation
+    opacity: float
+    """what alpha is multiplied by"""
     min_area: float
     """least share of the sample where the foreground outweighs the background"""
 
@@ -91,10 +124,16 @@ class Draw:
 
     background: int
     """row of the face whose picture stays"""
+    family: str | None
+    """which recipe of a mix; None where the recipe is none"""
+    prepared: Literal["background", "foreground"]
+    """which face takes the steps of ``prepare``"""
+    prepare: list[Operation]
     working_size: int | None
     """side at which pictures are blended, px; None: the crop's own"""
     fake: FakeDraw | None
     """None makes the sample a real one"""
+    degrade: list[Operation]
     resample: ResampleDraw | None
     jpeg: int | None
     """quality; None: not compressed"""
@@ -118,6 +157,11 @@ def stream(seed: int, index: int, name: str, attempt: int = 0) -> Generator:
     key = np.array([seed, index], np.uint64)
     counter = np.array([0, 0, attempt, _lane(name)], np.uint64)
     return Generator(np.random.Philox(key=key, counter=counter))
+
+
+def noise(seed: int) -> Generator:
+    """The generator of an operation that draws noise, of its seed in the record."""
+    return Generator(np.random.Philox(key=seed))
 
 
 class _OneStream(threading.local):
@@ -169,22 +213,32 @@ def draw(bank: FaceBank, recipe: Recipe, seed: int, index: int, attempt: int = 0
     rng.of(seed, index)
     is_fake = bool(rng("label").random() < recipe.fake_share)
     rng.again(attempt)
+    family = None
+    if recipe.mix:
+        family = _pick({name: one.weight for name, one in recipe.mix.items()}, rng("family"))
+        recipe = recipe.mix[family].recipe
     background = int(bank.reals[rng("background").integers(len(bank.reals))])
     fake = None
     if is_fake:
         fake = FakeDraw(
             foreground=_draw_partner(recipe.partner, bank, background, rng("partner")),
             align=recipe.align,
+            move=_draw_move(recipe.move, rng),
             mask=_draw_mask(recipe, rng),
-            color=_pick(recipe.color, rng("color")),
-            blend=_pick(recipe.blend, rng("blend")),
+            color=_draw_operation("color", recipe.color, recipe, rng),
+            blend=_draw_operation("blend", recipe.blend, recipe, rng),
+            opacity=_draw_opacity(recipe.opacity, rng),
             min_area=recipe.reject.min_area,
         )
     horizontal, vertical = _draw_flip(recipe.flip, rng("flip"))
     return Draw(
         background=background,
+        family=family,
+        prepared=_draw_prepared(recipe.prepare, rng),
+        prepare=_draw_steps("prepare", recipe.prepare.steps, rng),
         working_size=_draw_working(recipe.working, is_fake, rng("working")),
         fake=fake,
+        degrade=_draw_steps("degrade", recipe.degrade, rng),
         resample=_draw_resample(recipe.resample, rng("resample")),
         jpeg=_draw_jpeg(recipe.jpeg, rng("jpeg")),
         crop=recipe.crop,
@@ -212,18 +266,38 @@ def _claims(drawn: Draw, bank: FaceBank) -> Iterator[tuple[str, bool]]:
     yield "working_size", drawn.working_size is None or 8 <= drawn.working_size <= WIDEST
     yield "resample.size", drawn.resample is None or 1 <= drawn.resample.size <= WIDEST
     yield "jpeg", drawn.jpeg is None or 1 <= drawn.jpeg <= 100
+    yield "prepare", _are_drawn("degrade", drawn.prepare)
+    yield "degrade", _are_drawn("degrade", drawn.degrade)
     yield "crop", max(window.top, window.left) + window.size <= bank.crop_size
     if drawn.fake is None:
         return
-    region = drawn.fake.mask
+    region, move = drawn.fake.mask, drawn.fake.move
     yield "foreground", 0 <= drawn.fake.foreground < len(bank)
-    yield "mask.kind", region.kind in NAMED["mask"]
+    yield "mask.kind", _is_drawn("mask", region.kind, region.options)
     yield "mask.offsets", region.offsets is None or _is_grid(region.offsets)
+    yield "mask.warp", region.warp is None or _are_drawn("warp", [region.warp])
     for name, width in (("mask.erode", region.erode), ("mask.dilate", region.dilate)):
         yield name, width % 2 == 1 and 1 <= width <= WIDEST_SQUARE
     yield "mask.width", 0 <= region.width <= 2
-    yield "color", drawn.fake.color in NAMED["color"]
-    yield "blend", drawn.fake.blend in NAMED["blend"]
+    yield "color", _are_drawn("color", [drawn.fake.color])
+    yield "blend", _are_drawn("blend", [drawn.fake.blend])
+    yield "opacity", 0 < drawn.fake.opacity <= 1
+    if move is not None:
+        yield "move", max(abs(move.right), abs(move.down)) <= 1 and abs(move.turn) <= 180
+        yield "move.scale", 0.1 <= move.scale <= 10
+
+
+def _are_drawn(kind: str, operations: list[Operation]) -> bool:
+    return all(_is_drawn(kind, one.name, one.options) for one in operations)
+
+
+def _is_drawn(kind: str, name: str, options: Options) -> bool:
+    known = NAMED[kind].get(name)
+    return (
+        known is not None
+        and set(options) == set(known.options)
+        and all(known.options[option].holds(value) for option, value in options.items())
+    )
 
 
 def _is_grid(offsets: list[list[list[float]]]) -> bool:
@@ -237,6 +311,8 @@ def _is_grid(offsets: list[list[list[float]]]) -> bool:
 
 
 def _draw_partner(may: Partner, bank: FaceBank, background: int, rng: Generator) -> int:
+    if may.search == "self":
+        return background
     if may.search == "sampled":
         candidates = bank.reals.take(rng.integers(len(bank.reals), size=may.candidates))
         near = partner.nearest(bank, background, candidates, may.top)
@@ -254,15 +330,99 @@ def _draw_partner(may: Partner, bank: FaceBank, background: int, rng: Generator)
 def _draw_mask(recipe: Recipe, rng: Streams) -> MaskDraw:
     erode, dilate = _draw_morph(recipe.morph, rng("morph"))
     soften, width = _draw_soften(recipe.soften, rng("soften"))
+    region = _draw_operation("mask", recipe.mask, recipe, rng)
+    offsets, warp = _draw_bending(recipe, rng)
     return MaskDraw(
-        kind=_pick(recipe.mask, rng("mask")),
-        offsets=_draw_deform(recipe.deform, rng("deform")),
+        kind=region.name,
+        options=region.options,
+        offsets=offsets,
+        warp=warp,
         erode=erode,
         dilate=dilate,
         soften=soften,
         width=width,
         of_hull=recipe.soften.of_hull,
     )
+
+
+def _draw_operation(
+    kind: str, weights: Mapping[str, float], recipe: Recipe, rng: Streams
+) -> Operation:
+    name = _pick(weights, rng(kind))
+    told = recipe.options.get(kind, {}).get(name, {})
+    return Operation(name=name, options=_draw_options(kind, name, told, rng))
+
+
+def _draw_options(kind: str, name: str, told: Mapping[str, list[Any]], rng: Streams) -> Options:
+    known = NAMED[kind][name].options
+    if not known:
+        return {}
+    of = rng(f"{kind}/{name}")
+    return {
+        option: _draw_option(may, told.get(option, may.default()), of)
+        for option, may in sorted(known.items())
+    }
+
+
+def _draw_option(may: Option, told: list[Any], rng: Generator) -> float | int | str:
+    if isinstance(may, Choice):
+        return str(_one_of(told, rng))
+    if isinstance(may, Seed) or may.whole:
+        return _between((told[0], told[1]), rng)
+    return _uniform((told[0], told[1]), rng)
+
+
+def _draw_steps(name: str, steps: Sequence[Step], rng: Streams) -> list[Operation]:
+    taken = []
+    for number, step in enumerate(steps):
+        of = rng(f"{name}/{number}")
+        if of.random() < step.probability:
+            done = _pick(step.ops, of)
+            told = step.options.get(done, {})
+            options = {
+                option: _draw_option(may, told.get(option, may.default()), of)
+                for option, may in sorted(NAMED["degrade"][done].options.items())
+            }
+            taken.append(Operation(name=done, options=options))
+    return taken
+
+
+def _draw_prepared(may: Prepare, rng: Streams) -> Literal["background", "foreground"]:
+    # reals too, so that a background is as often changed in both classes
+    if not may.steps:
+        return "background"
+    return "background" if rng("prepare").random() < may.background else "foreground"
+
+
+def _draw_move(may: Move, rng: Streams) -> MoveDraw | None:
+    if not may.probability:
+        return None
+    of = rng("move")
+    if of.random() >= may.probability:
+        return None
+    return MoveDraw(
+        right=_uniform(may.right, of),
+        down=_uniform(may.down, of),
+        scale=_uniform(may.scale, of),
+        turn=_uniform(may.turn, of),
+    )
+
+
+def _draw_opacity(may: Sequence[float], rng: Streams) -> float:
+    return may[0] if len(may) == 1 else float(_one_of(may, rng("opacity")))
+
+
+def _draw_bending(
+    recipe: Recipe, rng: Streams
+) -> tuple[list[list[list[float]]] | None, Operation | None]:
+    kinds = recipe.deform.kinds
+    kind = next(iter(kinds)) if len(kinds) == 1 else _pick(kinds, rng("warp"))
+    if kind == "piecewise":
+        return _draw_deform(recipe.deform, rng("deform")), None
+    if rng("deform").random() >= recipe.deform.probability:
+        return None, None
+    told = recipe.options.get("warp", {}).get(kind, {})
+    return None, Operation(name=kind, options=_draw_options("warp", kind, told, rng))
 
 
 def _draw_deform(may: Deform, rng: Generator) -> list[list[list[float]]] | None:
@@ -315,6 +475,10 @@ def _pick(weights: Mapping[str, float], rng: Generator) -> str:
     names = sorted(weights)  # a dict has an order, a recipe's digest has none
     ends = list(accumulate(weights[name] for name in names))
     return names[bisect_right(ends, rng.random() * ends[-1])]
+
+
+def _one_of(values: Sequence[Any], rng: Generator) -> Any:
+    return values[0] if len(values) == 1 else values[int(rng.integers(len(values)))]
 
 
 def _between(bounds: tuple[int, int], rng: Generator) -> int:

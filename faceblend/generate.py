@@ -103,7 +103,8 @@ def generate(
     """
     started = time.monotonic()
     _check_numbers(count, seed, shard_size, layout, alpha)
-    partner.check(bank)
+    if recipe.lends:
+        partner.check(bank)
     recipe.check_fits(bank.crop_size)
     folder = Path(out).resolve()
     plan = Plan(

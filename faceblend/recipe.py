@@ -6,7 +6,7 @@ pixels of the crop (317 px by default) unless a field says otherwise.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from functools import cached_property
 from importlib import resources
@@ -22,6 +22,7 @@ from faceblend.ops import NAMED
 T = TypeVar("T")
 
 _LARGEST = 2**53  # whole numbers beyond are not exact as floats
+_ANYTHING = (int, float, str, bool, type(None))  # what an option can be in YAML and JSON
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 WIDEST = 10_000
@@ -35,8 +36,9 @@ WIDEST_SQUARE = 999
 class Partner:
     """Who lends the foreground."""
 
-    search: Literal["sampled", "exact"] = "sampled"
-    """``sampled`` looks at ``candidates`` random faces, ``exact`` at every face"""
+    search: Literal["sampled", "exact", "self"] = "sampled"
+    """``sampled`` looks at ``candidates`` random faces, ``exact`` at every face; ``self`` blends
+    a face into itself"""
     candidates: int = 1000
     """how many faces ``sampled`` draws, with replacement"""
     top: int = 1
@@ -64,11 +66,37 @@ class Working:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Move:
+    """Moves the foreground, and the mask with it, away from where it would stand."""
+
+    probability: float = 0.0
+    """how often"""
+    right: tuple[float, float] = (0.0, 0.0)
+    """share of the picture's side; uniform"""
+    down: tuple[float, float] = (0.0, 0.0)
+    """share of the picture's side; uniform"""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """times, about the picture's centre; uniform"""
+    turn: tuple[float, float] = (0.0, 0.0)
+    """degrees, clockwise, about the picture's centre; uniform"""
+
+    def __post_init__(self) -> None:
+        _probability("move.probability", self.probability)
+        _range("move.right", self.right, -1, 1)
+        _range("move.down", self.down, -1, 1)
+        _range("move.scale", self.scale, 0.1, 10)
+        _range("move.turn", self.turn, -180, 180)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Deform:
-    """Bends the mask: every point of a grid is moved, triangles between them follow."""
+    """Bends the mask."""
 
     probability: float = 1.0
     """how often"""
+    kinds: dict[str, float] = field(default_factory=lambda: {"piecewise": 1.0})
+    """weights of ``piecewise`` (every point of a grid is moved, triangles between them follow)
+    and of the warps in ``ops/warp.py``"""
     rows: tuple[int, int] = (4, 4)
     """rows of the grid, uniform, both ends included"""
     columns: tuple[int, int] = (4, 4)
@@ -78,6 +106,7 @@ class Deform:
 
     def __post_init__(self) -> None:
         _probability("deform.probability", self.probability)
+        _weights("deform.kinds", self.kinds, {"piecewise", *NAMED["warp"]})
         _range("deform.rows", self.rows, 2, 64)
         _range("deform.columns", self.columns, 2, 64)
         _range("deform.strength", self.strength, 0, 1)
@@ -117,6 +146,39 @@ class Soften:
         _weights("soften.kinds", self.kinds, {"feather", "blur"})
         _range("soften.feather", self.feather, 0, 2)
         _range("soften.blur", self.blur, 1e-4, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step that changes a picture's values."""
+
+    ops: dict[str, float]
+    """weights of the operations in ``ops/degrade.py``, one of which is done"""
+    probability: float = 1.0
+    """how often the step is taken"""
+    options: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    """operation, option, and what is drawn for it: ``{noise: {sigma: [1, 5]}}``"""
+
+    def __post_init__(self) -> None:
+        _probability("step.probability", self.probability)
+        _weights("step.ops", self.ops, set(NAMED["degrade"]))
+        _options("step.options", self.options, "degrade", self.ops)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepare:
+    """Changes one of the two faces before they are blended, so that they differ.
+
+    In a real sample the only face there is takes it as often as a background does.
+    """
+
+    background: float = 0.5
+    """probability that the background takes the steps; else the foreground does"""
+    steps: tuple[Step, ...] = ()
+    """one after the other"""
+
+    def __post_init__(self) -> None:
+        _probability("prepare.background", self.background)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +270,8 @@ class Recipe:
     working: Working = field(default_factory=Working)
     align: Literal["none", "similarity", "affine"] = "similarity"
     """how the foreground's landmarks are brought onto the background's before blending"""
+    prepare: Prepare = field(default_factory=Prepare)
+    move: Move = field(default_factory=Move)
     mask: dict[str, float] = field(
         default_factory=lambda: {"hull": 1.0, "full": 1.0, "extended": 1.0, "components": 1.0}
     )
@@ -219,16 +283,39 @@ class Recipe:
     """weights of the colour transfers in ``ops/color.py``"""
     blend: dict[str, float] = field(default_factory=lambda: {"alpha": 1.0})
     """weights of the ways to blend in ``ops/blend.py``"""
+    opacity: tuple[float, ...] = (1.0,)
+    """what alpha is multiplied by, each as likely"""
+    options: dict[str, dict[str, dict[str, list[Any]]]] = field(default_factory=dict)
+    """kind, operation, option, and what is drawn for it, where that is not the operation's own:
+    ``{warp: {elastic: {sigma: [4, 9]}}}``"""
+    degrade: tuple[Step, ...] = ()
+    """what happens to the finished picture, one after the other, before ``resample``"""
     resample: Resample = field(default_factory=Resample)
     jpeg: Jpeg = field(default_factory=Jpeg)
     crop: Crop = field(default_factory=Crop)
     flip: Flip = field(default_factory=Flip)
     reject: Reject = field(default_factory=Reject)
+    mix: dict[str, "Member"] = field(default_factory=dict)
+    """other recipes to draw from instead, and their weights: ``{bi: 1, sbi: 2}``"""
 
     def __post_init__(self) -> None:
         _probability("fake_share", self.fake_share)
         for kind in ("mask", "color", "blend"):
             _weights(kind, getattr(self, kind), set(NAMED[kind]))
+        for kind, options in self.options.items():
+            if kind not in NAMED or kind == "degrade":
+                _refuse("options", kind, "choose among mask, warp, color and blend")
+            _options(f"options.{kind}", options, kind, NAMED[kind])
+        if not (self.opacity and all(0 < one <= 1 for one in self.opacity)):
+            _refuse("opacity", list(self.opacity), "give one or more numbers above 0, up to 1")
+        if self.mix and not sum(one.weight for one in self.mix.values()) > 0:
+            _refuse("mix", "of no weight", "give one recipe a weight above 0")
+        for name, one in self.mix.items():
+            if one.recipe.mix:
+                _refuse(f"mix.{name}", "a mix itself", "name the recipes that it mixes")
+            if one.recipe.crop.size != self.crop.size:
+                sizes = f"{one.recipe.crop.size} px, and the mix {self.crop.size} px"
+                _refuse(f"mix.{name}.crop.size", sizes, "give all the same")
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON-ready values; :meth:`from_dict` reads them back."""
@@ -254,12 +341,20 @@ class Recipe:
         text = json.dumps(self.to_dict(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def lends(self) -> bool:
+        """Whether any blend of it needs somebody else's face."""
+        recipes = [one.recipe for one in self.mix.values()] or [self]
+        return any(one.partner.search != "self" for one in recipes)
+
     def check_fits(self, crop_size: int) -> None:
         """Make sure that the window lies inside crops of ``crop_size`` px.
 
         Raises:
             BadRecipe: it does not.
         """
+        for one in self.mix.values():
+            one.recipe.check_fits(crop_size)
         bottom, right = self.crop.top + self.crop.size, self.crop.left + self.crop.size
         if max(bottom, right) > crop_size:
             _refuse(
@@ -267,6 +362,20 @@ class Recipe:
                 f"rows {self.crop.top}:{bottom}, columns {self.crop.left}:{right}",
                 f"the bank's crops are {crop_size} px: choose a window inside them",
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A recipe of a mix."""
+
+    weight: float
+    """how often it is drawn, beside the others' weights"""
+    recipe: Recipe
+    """its ``fake_share`` is not looked at: the mix has one for all"""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < 1e9:
+            _refuse("mix", f"of weight {self.weight}", "give a weight of 0 or more")
 
 
 def preset_names() -> list[str]:
@@ -298,7 +407,18 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = 
             if not isinstance(inner, dict):
                 raise BadRecipe(dotted, f"{step!r} has no fields", "check the name")
         inner[last] = value
+    if isinstance(values.get("mix"), dict):
+        beside = Path(name_or_path).parent
+        values["mix"] = {name: _member(name, told, beside) for name, told in values["mix"].items()}
     return Recipe.from_dict(values, str(name_or_path))
+
+
+def _member(name: Any, told: Any, beside: Path) -> Any:
+    # a weight alone names a preset, or a file beside the mix's own
+    if isinstance(told, bool) or not isinstance(told, int | float):
+        return told
+    there = name if name in preset_names() else beside / str(name)
+    return {"weight": told, "recipe": load_recipe(there).to_dict()}
 
 
 def build(cls: type[T], values: object, where: str, *, complete: bool = False) -> T:
@@ -350,6 +470,7 @@ class _Reader:
         )
 
     def value(self, kind: Any, value: Any, name: str) -> Any:
+        kind = Member if kind == "Member" else kind  # named before it is there
         if is_dataclass(kind):
             return self.dataclass(kind, value, name)
         outer, inner = get_origin(kind), get_args(kind)
@@ -360,7 +481,8 @@ class _Reader:
                 return value
             raise self._misfit(value, f"one of {', '.join(inner)}", name)
         if outer in (tuple, list):
-            kinds = inner if outer is tuple else inner * len(value) if _is_list(value) else ()
+            many = outer is list or inner[1:] == (...,)
+            kinds = inner[:1] * len(value) if many and _is_list(value) else () if many else inner
             if not _is_list(value) or len(value) != len(kinds):
                 raise self._misfit(value, f"a list of {len(inner)}" if kinds else "a list", name)
             return outer(
@@ -375,12 +497,14 @@ class _Reader:
         return self._plain(kind, value, name)
 
     def _plain(self, kind: Any, value: Any, name: str) -> Any:
+        if kind is Any and isinstance(value, _ANYTHING):
+            return value
         if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
             if abs(value) < _LARGEST:  # NaN is not
                 return float(value)
         elif type(value) is kind and (kind is not int or abs(value) < _LARGEST):
             return value
-        raise self._misfit(value, _WORDS[kind], name)
+        raise self._misfit(value, _WORDS.get(kind, "a number or text"), name)
 
     def _misfit(self, value: object, wanted: str, name: str) -> BadRecipe:
         there = f"{name} is" if name else "is"
@@ -450,3 +574,20 @@ def _weights(name: str, value: dict[str, float], known: set[str]) -> None:
         _refuse(name, ", ".join(sorted(unknown)), f"choose among {', '.join(sorted(known))}")
     if not (all(0 <= weight < 1e9 for weight in value.values()) and sum(value.values()) > 0):
         _refuse(name, value, "give weights of 0 or more, at least one above 0")
+
+
+def _options(
+    name: str, told: dict[str, dict[str, list[Any]]], kind: str, used: Iterable[str]
+) -> None:
+    for operation, options in told.items():
+        if operation not in used:
+            _refuse(name, f"for {operation!r}", f"choose among {', '.join(sorted(used))}")
+        known = NAMED[kind][operation].options
+        for option, drawn in options.items():
+            where = f"{name}.{operation}.{option}"
+            if option not in known:
+                there = ", ".join(sorted(known)) or "none"
+                _refuse(where, "no option", f"the options of {operation} are: {there}")
+            fault = known[option].fault(drawn)
+            if fault is not None:
+                _refuse(where, drawn, fault)

@@ -4,7 +4,7 @@ import json
 import math
 import operator
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
@@ -17,16 +17,16 @@ from jaxtyping import UInt8
 import faceblend
 from faceblend import draw as drawing
 from faceblend.bank import FaceBank
-from faceblend.draw import Draw, FakeDraw
+from faceblend.draw import Draw, FakeDraw, MoveDraw, Operation
 from faceblend.errors import BadArgument, BadBank, BadRecipe, Rejected
 from faceblend.face import Alpha, Face, Image, Landmarks, Mask, Xray
-from faceblend.ops import NAMED, degrade, geometry, warp
+from faceblend.ops import NAMED, Seed, degrade, geometry, warp
 from faceblend.ops import mask as masks
 from faceblend.ops.geometry import Layers
 from faceblend.ops.xray import xray
 from faceblend.recipe import Recipe, build
 
-FORMAT = 1
+FORMAT = 2
 """Version of the record's layout."""
 
 PIXELS = 2
@@ -199,7 +199,13 @@ def render(background: Face, foreground: Face | None, draw: Draw) -> Layers:
     Raises:
         Rejected: the mask came out empty or tiny.
     """
-    layers = Layers(image=background.image, alpha=None, landmarks=background.landmarks)
+    image = background.image
+    if draw.prepared == "background":
+        image = _done("degrade", draw.prepare, image)
+    elif foreground is not None and draw.prepare:
+        changed = _done("degrade", draw.prepare, foreground.image)
+        foreground = replace(foreground, image=changed)
+    layers = Layers(image=image, alpha=None, landmarks=background.landmarks)
     if draw.working_size is not None:
         layers = geometry.resize(layers, draw.working_size)
     if draw.fake is not None:
@@ -209,7 +215,7 @@ def render(background: Face, foreground: Face | None, draw: Draw) -> Layers:
         layers = Layers(image=blended.image, alpha=blended.alpha, landmarks=layers.landmarks)
     layers = finish(geometry.resize(layers, background.image.shape[0]), draw)
     if draw.fake is not None:
-        _reject_faint(layers.alpha, draw.fake.min_area)
+        _reject_faint(layers.alpha, draw.fake)
     return layers
 
 
@@ -227,9 +233,9 @@ def compose(background: Layers, foreground: Face, fake: FakeDraw) -> Blend:
     inside = alpha[box]
     below = background.image[box]
     placed = warp.place(foreground.image, _alignment(background, foreground, fake, size), box)
-    matched = NAMED["color"][fake.color](placed, below, inside > 0)
+    matched = _do("color", fake.color, placed, below, inside > 0)
     image = background.image.copy()
-    image[box] = NAMED["blend"][fake.blend](matched, below, inside)
+    image[box] = _do("blend", fake.blend, matched, below, inside)
     return Blend(
         image=image, alpha=alpha, foreground=matched, background=background.image, box=box
     )
@@ -237,7 +243,7 @@ def compose(background: Layers, foreground: Face, fake: FakeDraw) -> Blend:
 
 def finish(layers: Layers, draw: Draw) -> Layers:
     """Degrade the picture, cut the window that training sees, and mirror it."""
-    image, window = layers.image, draw.crop
+    image, window = _done("degrade", draw.degrade, layers.image), draw.crop
     if draw.resample is not None:
         image = degrade.resample(image, draw.resample.size, draw.resample.down)
     cut = geometry.crop(
@@ -291,20 +297,51 @@ def _rendered(bank: FaceBank, drawn: Draw, index: int, record: str) -> Sample:
 
 def _alpha(landmarks: Landmarks, size: int, fake: FakeDraw) -> Alpha:
     drawn = fake.mask
-    region: Mask = NAMED["mask"][drawn.kind](landmarks, size)
+    if fake.move is not None:
+        landmarks = warp.carried(landmarks, _movement(fake.move, size))
+    kind = Operation(name=drawn.kind, options=drawn.options)
+    region: Mask = _do("mask", kind, landmarks, size)
     if drawn.offsets is not None:
         region = warp.bend(region, np.asarray(drawn.offsets, np.float32))
+    elif drawn.warp is not None:
+        region = _do("warp", drawn.warp, region)
     region = masks.dilate(masks.erode(region, drawn.erode), drawn.dilate)
     if drawn.soften == "blur":
-        return masks.blur(region, drawn.width * size)
-    return masks.feather(region, drawn.width, of_hull=drawn.of_hull)
+        alpha = masks.blur(region, drawn.width * size)
+    else:
+        alpha = masks.feather(region, drawn.width, of_hull=drawn.of_hull)
+    return alpha if fake.opacity == 1 else alpha * np.float32(fake.opacity)
+
+
+def _movement(move: MoveDraw, size: int) -> warp.Matrix:
+    shift = (move.right * size, move.down * size)
+    return warp.about((size - 1) / 2, move.scale, move.turn, shift)
+
+
+def _done(kind: str, operations: Sequence[Operation], image: Image) -> Image:
+    for operation in operations:
+        image = _do(kind, operation, image)
+    return image
+
+
+def _do(kind: str, operation: Operation, *arguments: Any) -> Any:
+    known = NAMED[kind][operation.name]
+    options = dict(operation.options)
+    for name, option in known.options.items():
+        if isinstance(option, Seed):
+            options[name] = drawing.noise(options[name])
+    return known(*arguments, **options)
 
 
 def _alignment(background: Layers, foreground: Face, fake: FakeDraw, size: int) -> warp.Matrix:
     # one matrix from the foreground's crop to the working size: one resampling
-    crop_size = foreground.image.shape[0]
+    matrix = _landmarks_met(background, foreground, fake, size)
+    return matrix if fake.move is None else warp.then(matrix, _movement(fake.move, size))
+
+
+def _landmarks_met(background: Layers, foreground: Face, fake: FakeDraw, size: int) -> warp.Matrix:
     if fake.align == "none":
-        return warp.scaling(crop_size, size)
+        return warp.scaling(foreground.image.shape[0], size)
     fit = warp.similarity if fake.align == "similarity" else warp.affine
     try:
         matrix = fit(foreground.landmarks, background.landmarks)
@@ -320,17 +357,17 @@ def _alignment(background: Layers, foreground: Face, fake: FakeDraw, size: int) 
     return matrix
 
 
-def _reject_faint(alpha: Alpha | None, min_area: float) -> None:
+def _reject_faint(alpha: Alpha | None, fake: FakeDraw) -> None:
     if alpha is None:
         return
     low, high = _SEEN
     # some of the rows mostly show it: what is found in them is in the whole
     for rows in (alpha[::8], alpha):
-        area = np.count_nonzero(rows > 0.5) / alpha.size
+        area = np.count_nonzero(rows > 0.5 * fake.opacity) / alpha.size
         seen = np.count_nonzero(rows > low) > np.count_nonzero(rows > high)
-        if area >= min_area and seen:
+        if area >= fake.min_area and seen:
             return
-    if area < min_area:
+    if area < fake.min_area:
         raise Rejected(
             "mask",
             f"the foreground outweighs the background in {area:.2%} of the sample",

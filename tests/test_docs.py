@@ -53,7 +53,7 @@ def test_the_operation_of_the_recipes_page_can_be_named_and_rendered(bank: FaceB
         from faceblend.sample import sample
 
         made = [sample(bank, place["recipe"], 0, index) for index in range(8)]
-        assert any('"color":"half-mean"' in one.record for one in made)
+        assert any('"color":{"name":"half-mean"' in one.record for one in made)
     finally:
         NAMED["color"].pop("half-mean", None)
 

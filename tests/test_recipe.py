@@ -26,8 +26,16 @@ CHANGED: dict[str, Any] = {
     "working.size": [130, 300],
     "working.reals": False,
     "align": "affine",
+    "prepare.background": 0.25,
+    "prepare.steps": [{"ops": {"noise": 1.0}, "probability": 0.5, "options": {}}],
+    "move.probability": 0.5,
+    "move.right": [-0.1, 0.1],
+    "move.down": [-0.2, 0.2],
+    "move.scale": [0.9, 1.1],
+    "move.turn": [-5.0, 5.0],
     "mask": {"hull": 1.0},
     "deform.probability": 0.2,
+    "deform.kinds": {"elastic": 1.0},
     "deform.rows": [2, 3],
     "deform.columns": [3, 5],
     "deform.strength": [0.02, 0.04],
@@ -40,6 +48,9 @@ CHANGED: dict[str, Any] = {
     "soften.of_hull": True,
     "color": {"lab": 1.0},
     "blend": {"alpha": 2.0},
+    "opacity": [0.5, 1.0],
+    "options": {"warp": {"elastic": {"sigma": [5.0, 6.0]}}},
+    "degrade": [{"ops": {"noise": 1.0}, "probability": 0.5, "options": {}}],
     "resample.probability": 0.1,
     "resample.size": [80, 200],
     "resample.down": {"nearest": 1.0},
@@ -52,6 +63,7 @@ CHANGED: dict[str, Any] = {
     "flip.vertical": 0.1,
     "reject.min_area": 0.02,
     "reject.attempts": 3,
+    "mix": {"bi": {"weight": 1.0, "recipe": load_recipe("bi").to_dict()}},
 }
 
 WRONG: list[tuple[str, Any]] = [
@@ -374,7 +386,7 @@ def test_an_operation_of_the_user_can_be_named_in_a_file_and_is_used(
     own = load_recipe(path)
     usual = replace(own, color={"none": 1.0})
     made, other = sample(bank, own, 0, 0), sample(bank, usual, 0, 0)
-    assert '"color":"grey"' in made.record
+    assert '"color":{"name":"grey"' in made.record
     np.testing.assert_array_equal(made.alpha, other.alpha)
 
     def saturation(image: Image) -> float:
@@ -392,7 +404,7 @@ def test_an_operation_that_is_not_registered_is_refused() -> None:
 def test_names_are_taken_once_and_kinds_are_fixed(grey: str) -> None:
     with pytest.raises(ValueError, match="exists already"):
         named("color", grey)
-    with pytest.raises(ValueError, match="the kinds are mask, color, blend"):
+    with pytest.raises(ValueError, match="the kinds are mask, warp, color, blend, degrade"):
         named("nose", "long")
 
 

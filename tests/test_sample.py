@@ -222,7 +222,7 @@ def test_text_that_is_no_record_is_refused(text: str, bank: FaceBank) -> None:
 
 
 DAMAGE: list[tuple[str, Any]] = [
-    ("format", 2),
+    ("format", 1),
     ("index", "first"),
     ("index", None),
     ("draw", None),
@@ -245,8 +245,8 @@ DAMAGE: list[tuple[str, Any]] = [
     ("draw.fake.foreground", 10**6),
     ("draw.fake.foreground", -1),
     ("draw.fake.align", "tps"),
-    ("draw.fake.color", "sepia"),
-    ("draw.fake.blend", "poison"),
+    ("draw.fake.color.name", "sepia"),
+    ("draw.fake.blend.name", "poison"),
     ("draw.fake.mask.kind", "nose"),
     ("draw.fake.mask.erode", 4),
     ("draw.fake.mask.dilate", 0),

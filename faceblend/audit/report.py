@@ -30,7 +30,7 @@ _LARGEST = 178_956_970  # px; Pillow opens no larger picture
 
 _LABELS = {
     "fake.mask.kind": "mask",
-    "fake.color": "colour transfer",
+    "fake.color.name": "colour transfer",
     "fake.mask.soften": "edge",
     "fake.mask.width": "width of the edge, share",
     "fake.mask.erode": "erosion, px",
@@ -43,7 +43,7 @@ _LABELS = {
     "attempt": "redraws",
 }
 _LOOK = "run faceblend verify: it looks at every record"
-_WORDS = {"fake.mask.kind", "fake.color", "fake.mask.soften", "resample.down"}
+_WORDS = {"fake.mask.kind", "fake.color.name", "fake.mask.soften", "resample.down"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,7 +277,7 @@ def _caption(shown: Sample) -> str:
     drawn = _read(shown.record, f"record of sample {shown.index}")
     if not drawn.fake:
         return f"{shown.index} real"
-    names = ("fake.mask.kind", "fake.mask.soften", "fake.color")
+    names = ("fake.mask.kind", "fake.mask.soften", "fake.color.name")
     words = (drawn.values[name] for name in names if name in drawn.values)
     return f"{shown.index} fake: {', '.join(words)}"
 

@@ -1,48 +1,71 @@
 """Arrays in, arrays out: no disk, no randomness.
 
 The named operations are one table, :data:`NAMED`; a recipe chooses among its names. A user
-adds one with :func:`named`::
+adds one with :func:`named`, and says what is drawn for its keyword arguments::
 
-    @named("color", "grey-world")
-    def grey_world(foreground, background, mask): ...
+    @named("color", "grey-world", strength=Span(0.2, 1.0))
+    def grey_world(foreground, background, mask, *, strength): ...
 
-Functions of one kind share one signature:
+Functions of one kind share one signature, options aside:
 
 ========  ==========================================================
 mask      ``(landmarks, size) -> mask``
+warp      ``(mask) -> mask``
 color     ``(foreground, background, mask) -> foreground``
 blend     ``(foreground, background, alpha) -> image``
+degrade   ``(image) -> image``
 ========  ==========================================================
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from faceblend.ops import blend, color, mask
+from faceblend.ops import blend, color, degrade, mask, warp
+from faceblend.ops.named import Choice, Op, Option, Seed, Span, op
 
-NAMED: dict[str, dict[str, Callable[..., Any]]] = {
+__all__ = ["NAMED", "Choice", "Op", "Option", "Seed", "Span", "named"]
+
+NAMED: dict[str, dict[str, Op]] = {
     "mask": {
-        "hull": mask.hull,
-        "full": mask.full,
-        "extended": mask.extended,
-        "components": mask.components,
+        "hull": op(mask.hull),
+        "full": op(mask.full),
+        "extended": op(mask.extended),
+        "components": op(mask.components),
+    },
+    "warp": {
+        "elastic": op(
+            warp.elastic,
+            alpha=Span(50.0, 50.0, 0, 1e4),
+            sigma=Span(7.0, 7.0, 0.1, 200),
+            rng=Seed(),
+        ),
     },
     "color": {
-        "none": color.none,
-        "mean": color.mean,
-        "mean-std": color.mean_std,
-        "lab": color.lab,
+        "none": op(color.none),
+        "mean": op(color.mean),
+        "mean-std": op(color.mean_std),
+        "lab": op(color.lab),
     },
-    "blend": {"alpha": blend.alpha},
+    "blend": {"alpha": op(blend.alpha)},
+    "degrade": {
+        "noise": op(degrade.noise, sigma=Span(1.0, 8.0, 0, 255), rng=Seed()),
+    },
 }
-"""Kind, name, function: every operation that a recipe can name."""
+"""Kind, name, operation: all that a recipe can name."""
 
 
-def named(kind: str, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def named(
+    kind: str, name: str, **options: Option
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add an operation under a name that recipes can use.
 
     The module that calls this must be imported in every process that renders: put it where
     worker processes import it too, not under ``if __name__ == "__main__"``.
+
+    Args:
+        kind: ``mask``, ``warp``, ``color``, ``blend`` or ``degrade``.
+        name: what recipes call it.
+        **options: what is drawn for each of its keyword arguments.
 
     Raises:
         ValueError: there is no such kind, or the name is taken.
@@ -53,7 +76,7 @@ def named(kind: str, name: str) -> Callable[[Callable[..., Any]], Callable[..., 
         raise ValueError(f"{kind} {name!r} exists already; choose another name")
 
     def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        NAMED[kind][name] = function
+        NAMED[kind][name] = op(function, **options)
         return function
 
     return add

@@ -72,3 +72,17 @@ def jpeg_window(
     bottom, right = (-(-(one.stop + 2) // 16) * 16 for one in (rows, columns))
     coded = jpeg(image[top:bottom, left:right], quality)
     return coded[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+
+
+def noise(image: Image, *, sigma: float, rng: np.random.Generator) -> Image:
+    """Add independent Gaussian noise to every value, rounded and clipped to 0 to 255.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        sigma: standard deviation, levels.
+        rng: where the noise is from.
+    """
+    noisy = rng.standard_normal(image.shape, np.float32)
+    noisy *= np.float32(sigma)
+    noisy += image
+    return np.asarray(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))

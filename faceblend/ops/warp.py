@@ -74,6 +74,28 @@ def then(first: Matrix, second: Matrix) -> Matrix:
     return np.asarray(second @ np.vstack([first, [0, 0, 1]]))
 
 
+def about(centre: float, scale: float, turn: float, shift: tuple[float, float]) -> Matrix:
+    """Scale and turn about the point ``(centre, centre)``, then shift.
+
+    Args:
+        centre: px.
+        scale: times.
+        turn: degrees, clockwise.
+        shift: right and down, px.
+    """
+    angle = math.radians(turn)
+    a, b = scale * math.cos(angle), scale * math.sin(angle)
+    around = np.array([[a, -b, 0], [b, a, 0]], np.float64)
+    around[:, 2] = np.add(shift, centre) - around[:, :2] @ (centre, centre)
+    return around
+
+
+def carried(points: Points, matrix: Matrix) -> Points:
+    """Where a map takes points."""
+    moved = points @ matrix[:, :2].T + matrix[:, 2]
+    return np.asarray(moved, np.float32)
+
+
 def place(
     image: Image, matrix: Matrix, box: tuple[slice, slice]
 ) -> UInt8[np.ndarray, "rows columns 3"]:
@@ -181,6 +203,33 @@ def bend(mask: Mask, offsets: Float32[np.ndarray, "points_down points_across 2"]
             region, field[0], field[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
         )
     return bent.view(np.bool_)
+
+
+def elastic(mask: Mask, *, alpha: float, sigma: float, rng: np.random.Generator) -> Mask:
+    """Read a mask through a smooth random field; beyond the picture it is empty.
+
+    Simard et al., *Best practices for convolutional neural networks applied to visual document
+    analysis*, ICDAR 2003: noise in [-1, 1], a Gaussian of ``sigma`` px over it, times
+    ``alpha``. Both are told in pixels of a 256 px picture, and grow with the mask.
+
+    Args:
+        mask: (S, S) bool.
+        alpha: what the smoothed noise is multiplied by.
+        sigma: the Gaussian's, px.
+        rng: where the noise is from.
+    """
+    size = mask.shape[0]
+    grown = size / 256
+    grid = np.arange(size, dtype=np.float32)
+    read = []
+    for along in (grid[np.newaxis], grid[:, np.newaxis]):
+        noise = rng.uniform(-1, 1, mask.shape).astype(np.float32)
+        smooth = cv2.GaussianBlur(noise, (0, 0), sigma * grown, borderType=cv2.BORDER_REFLECT_101)
+        # its own size: averaging over more pixels leaves less of the noise
+        read.append(smooth * np.float32(alpha * grown * grown) + along)
+    x, y = read
+    bent = cv2.remap(mask.view(np.uint8), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(bent).view(np.bool_)
 
 
 def _points(offsets: np.ndarray, size: int) -> Float32[np.ndarray, "2 points_down points_across"]:

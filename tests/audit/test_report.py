@@ -85,7 +85,7 @@ def test_captions_tell_number_class_and_what_was_drawn(
             assert caption == f"{shown.index} real"
         else:
             mask = fake["mask"]
-            drawn = f"{mask['kind']}, {mask['soften']}, {fake['color']}"
+            drawn = f"{mask['kind']}, {mask['soften']}, {fake['color']['name']}"
             assert caption == f"{shown.index} fake: {drawn}"
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from faceblend.draw import FakeDraw, MaskDraw
+from faceblend.draw import FakeDraw, MaskDraw, Operation
 from faceblend.face import Face, Image
 from faceblend.ops.forged import SHARE, alpha_from_difference, alpha_from_mask
 from faceblend.ops.geometry import Layers
@@ -27,14 +27,24 @@ def blend(
 ) -> Blend:
     background, foreground = faces[pair[0]], faces[pair[1]]
     mask = MaskDraw(
-        kind="hull", offsets=None, erode=1, dilate=1, soften=soften, width=width, of_hull=False
+        kind="hull",
+        options={},
+        offsets=None,
+        warp=None,
+        erode=1,
+        dilate=1,
+        soften=soften,
+        width=width,
+        of_hull=False,
     )
     drawn = FakeDraw(
         foreground=pair[1],
         align="similarity",
+        move=None,
         mask=mask,
-        color="none",
-        blend="alpha",
+        color=Operation(name="none", options={}),
+        blend=Operation(name="alpha", options={}),
+        opacity=1.0,
         min_area=0.0,
     )
     layers = Layers(image=background.image, alpha=None, landmarks=background.landmarks)
