@@ -19,6 +19,7 @@ from faceblend import partner
 from faceblend.bank import FaceBank
 from faceblend.errors import BadRecipe, Rejected
 from faceblend.ops import NAMED, Choice, Option, Seed
+from faceblend.ops.named import ONE_OF
 from faceblend.recipe import (
     WIDEST,
     WIDEST_SQUARE,
@@ -70,6 +71,22 @@ class MoveDraw:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StagesDraw:
+    """What ``two-stage`` softens by; see ``ops.mask.two_stage``."""
+
+    height: int
+    """px that the mask is brought to"""
+    width: int
+    """px that the mask is brought to"""
+    first: int
+    """px, odd: the kernel that shrinks"""
+    second: int
+    """px, odd: the kernel that averages"""
+    sigma: int
+    """px, of the second kernel"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MaskDraw:
     """The region that is swapped and its edge."""
 
@@ -84,10 +101,12 @@ class MaskDraw:
     """px, odd; 1 leaves the mask as it is"""
     dilate: int
     """px, odd; 1 leaves the mask as it is"""
-    soften: Literal["feather", "blur"]
+    soften: Literal["feather", "blur", "two-stage"]
     """how the edge is softened"""
-    width: float
+    width: float | None
     """feather: share of the longer side of the mask's box; blur: sigma, share of the side"""
+    stages: StagesDraw | None
+    """two-stage, which has no one width"""
     of_hull: bool
     """the feather is measured from the mask's convex hull"""
 
@@ -203,8 +222,8 @@ def legacy(seed: int) -> np.random.RandomState:
 def draw(bank: FaceBank, recipe: Recipe, seed: int, index: int, attempt: int = 0) -> Draw:
     """Draw one sample's numbers; a pure function of its arguments.
 
-    Whether the sample is a fake does not depend on ``attempt``, so redrawing a degenerate
-    mask does not turn fakes into reals.
+    Neither whether the sample is a fake nor its recipe of a mix depends on ``attempt``:
+    redrawing a degenerate mask turns no fake into a real, and none into another family's.
 
     Raises:
         Rejected: none of the drawn candidates may lend a face to the background.
@@ -212,11 +231,12 @@ def draw(bank: FaceBank, recipe: Recipe, seed: int, index: int, attempt: int = 0
     rng = _STREAMS
     rng.of(seed, index)
     is_fake = bool(rng("label").random() < recipe.fake_share)
-    rng.again(attempt)
     family = None
     if recipe.mix:
+        # stays, as the label does: a family that is often rejected would get rarer among fakes
         family = _pick({name: one.weight for name, one in recipe.mix.items()}, rng("family"))
         recipe = recipe.mix[family].recipe
+    rng.again(attempt)
     background = int(bank.reals[rng("background").integers(len(bank.reals))])
     fake = None
     if is_fake:
@@ -276,9 +296,12 @@ def _claims(drawn: Draw, bank: FaceBank) -> Iterator[tuple[str, bool]]:
     yield "mask.kind", _is_drawn("mask", region.kind, region.options)
     yield "mask.offsets", region.offsets is None or _is_grid(region.offsets)
     yield "mask.warp", region.warp is None or _are_drawn("warp", [region.warp])
+    yield "mask.warp beside offsets", region.warp is None or region.offsets is None
     for name, width in (("mask.erode", region.erode), ("mask.dilate", region.dilate)):
         yield name, width % 2 == 1 and 1 <= width <= WIDEST_SQUARE
-    yield "mask.width", 0 <= region.width <= 2
+    staged = region.soften == "two-stage"
+    yield "mask.width", region.width is None if staged else _is_width(region.width)
+    yield "mask.stages", (region.stages is not None and _are_stages(region.stages)) == staged
     yield "color", _are_drawn("color", [drawn.fake.color])
     yield "blend", _are_drawn("blend", [drawn.fake.blend])
     yield "opacity", 0 < drawn.fake.opacity <= 1
@@ -297,6 +320,18 @@ def _is_drawn(kind: str, name: str, options: Options) -> bool:
         known is not None
         and set(options) == set(known.options)
         and all(known.options[option].holds(value) for option, value in options.items())
+    )
+
+
+def _is_width(width: float | None) -> bool:
+    return width is not None and 0 <= width <= 2
+
+
+def _are_stages(stages: StagesDraw) -> bool:
+    return (
+        all(8 <= side <= WIDEST for side in (stages.height, stages.width))
+        and all(one % 2 and 1 <= one <= WIDEST_SQUARE for one in (stages.first, stages.second))
+        and 1 <= stages.sigma <= WIDEST_SQUARE
     )
 
 
@@ -329,7 +364,7 @@ def _draw_partner(may: Partner, bank: FaceBank, background: int, rng: Generator)
 
 def _draw_mask(recipe: Recipe, rng: Streams) -> MaskDraw:
     erode, dilate = _draw_morph(recipe.morph, rng("morph"))
-    soften, width = _draw_soften(recipe.soften, rng("soften"))
+    soften, width, stages = _draw_soften(recipe.soften, rng("soften"))
     region = _draw_operation("mask", recipe.mask, recipe, rng)
     offsets, warp = _draw_bending(recipe, rng)
     return MaskDraw(
@@ -341,6 +376,7 @@ def _draw_mask(recipe: Recipe, rng: Streams) -> MaskDraw:
         dilate=dilate,
         soften=soften,
         width=width,
+        stages=stages,
         of_hull=recipe.soften.of_hull,
     )
 
@@ -367,6 +403,9 @@ def _draw_options(kind: str, name: str, told: Mapping[str, list[Any]], rng: Stre
 def _draw_option(may: Option, told: list[Any], rng: Generator) -> float | int | str:
     if isinstance(may, Choice):
         return str(_one_of(told, rng))
+    if told[0] == ONE_OF:
+        drawn: float | int = _one_of(told[1:], rng)
+        return drawn
     if isinstance(may, Seed) or may.whole:
         return _between((told[0], told[1]), rng)
     return _uniform((told[0], told[1]), rng)
@@ -442,10 +481,22 @@ def _draw_morph(may: Morph, rng: Generator) -> tuple[int, int]:
     return 1, _odd(_between(may.dilate, rng))
 
 
-def _draw_soften(may: Soften, rng: Generator) -> tuple[Literal["feather", "blur"], float]:
-    if _pick(may.kinds, rng) == "feather":
-        return "feather", _uniform(may.feather, rng)
-    return "blur", _uniform(may.blur, rng)
+def _draw_soften(
+    may: Soften, rng: Generator
+) -> tuple[Literal["feather", "blur", "two-stage"], float | None, StagesDraw | None]:
+    kind = _pick(may.kinds, rng)
+    if kind == "feather":
+        return "feather", _uniform(may.feather, rng), None
+    if kind == "blur":
+        return "blur", _uniform(may.blur, rng), None
+    stages = StagesDraw(
+        height=_between(may.stage_size, rng),
+        width=_between(may.stage_size, rng),
+        first=_odd_between(may.stage_kernel, rng),
+        second=_odd_between(may.stage_kernel, rng),
+        sigma=_between(may.stage_sigma, rng),
+    )
+    return "two-stage", None, stages
 
 
 def _draw_working(may: Working, is_fake: bool, rng: Generator) -> int | None:
@@ -488,6 +539,11 @@ def _between(bounds: tuple[int, int], rng: Generator) -> int:
 
 def _uniform(bounds: tuple[float, float], rng: Generator) -> float:
     return round(float(rng.uniform(*bounds)), _DECIMALS)
+
+
+def _odd_between(bounds: tuple[int, int], rng: Generator) -> int:
+    low, high = bounds
+    return low + 2 * _between((0, (high - low) // 2), rng)
 
 
 def _odd(width: int) -> int:

@@ -194,7 +194,7 @@ def _run(
     failed: list[FailedShard] = []
     work = _Shards(bank=bank, recipe=recipe, folder=folder, plan=plan, count=manifest.count)
     kept = sum(entry.count for entry in manifest.shards)
-    if recipe.partner.search == "exact" and (workers > 1 or executor is not None):
+    if "exact" in recipe.searches and (workers > 1 or executor is not None):
         partner.arrange(bank)
     with jobs.progress("generate", total=manifest.count, unit="samples", kept=kept) as progress:
         for outcome in jobs.run(manifest.missing(), work, workers=workers, executor=executor):

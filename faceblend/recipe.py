@@ -7,7 +7,7 @@ pixels of the crop (317 px by default) unless a field says otherwise.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 _LARGEST = 2**53  # whole numbers beyond are not exact as floats
 _ANYTHING = (int, float, str, bool, type(None))  # what an option can be in YAML and JSON
+_NESTED, _UNNEST = "a mix itself", "name the recipes that it mixes"
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 WIDEST = 10_000
@@ -30,6 +31,9 @@ WIDEST = 10_000
 
 WIDEST_SQUARE = 999
 """px; what a mask is eroded and dilated by at most"""
+
+FAINTEST = 0.15
+"""what alpha is multiplied by at least: under 0.147 its X-ray stays below one half"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,18 +138,32 @@ class Soften:
     """Softens the mask's edge into the alpha that blends."""
 
     kinds: dict[str, float] = field(default_factory=lambda: {"feather": 1.0})
-    """weights of ``feather`` (a linear ramp inwards) and ``blur`` (a Gaussian)"""
+    """weights of ``feather`` (a linear ramp inwards), ``blur`` (a Gaussian) and ``two-stage``
+    (shrunk by a first kernel, averaged by a second, at a size of its own)"""
     feather: tuple[float, float] = (0.05, 0.25)
     """width of the ramp, share of the longer side of the mask's box; uniform"""
     blur: tuple[float, float] = (0.005, 0.03)
     """sigma, share of the picture's side; uniform"""
     of_hull: bool = False
     """measure the ramp from the mask's convex hull, as AlgoHunt does"""
+    stage_size: tuple[int, int] = (192, 256)
+    """``two-stage``: height and width that the mask is brought to, px; each uniform, both ends
+    included"""
+    stage_kernel: tuple[int, int] = (5, 25)
+    """``two-stage``: width of either kernel, px of that size; each uniform among the odd ones,
+    both ends included"""
+    stage_sigma: tuple[int, int] = (5, 45)
+    """``two-stage``: sigma of the second kernel, px of that size; uniform, both ends included"""
 
     def __post_init__(self) -> None:
-        _weights("soften.kinds", self.kinds, {"feather", "blur"})
+        _weights("soften.kinds", self.kinds, {"feather", "blur", "two-stage"})
         _range("soften.feather", self.feather, 0, 2)
         _range("soften.blur", self.blur, 1e-4, 1)
+        _range("soften.stage_size", self.stage_size, 8, WIDEST)
+        _range("soften.stage_kernel", self.stage_kernel, 1, WIDEST_SQUARE)
+        if not all(end % 2 for end in self.stage_kernel):
+            _refuse("soften.stage_kernel", list(self.stage_kernel), "give two odd numbers")
+        _range("soften.stage_sigma", self.stage_sigma, 1, WIDEST_SQUARE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,18 +322,37 @@ class Recipe:
             _weights(kind, getattr(self, kind), set(NAMED[kind]))
         for kind, options in self.options.items():
             if kind not in NAMED or kind == "degrade":
-                _refuse("options", kind, "choose among mask, warp, color and blend")
+                remedy = "choose among mask, warp, color and blend; each step has its own options"
+                _refuse("options", f"for {kind!r}", remedy)
             _options(f"options.{kind}", options, kind, NAMED[kind])
-        if not (self.opacity and all(0 < one <= 1 for one in self.opacity)):
-            _refuse("opacity", list(self.opacity), "give one or more numbers above 0, up to 1")
-        if self.mix and not sum(one.weight for one in self.mix.values()) > 0:
+        if not (self.opacity and all(FAINTEST <= one <= 1 for one in self.opacity)):
+            _refuse("opacity", list(self.opacity), f"give one or more numbers, {FAINTEST} to 1")
+        if self.mix:
+            self._check_mix()
+
+    def _check_mix(self) -> None:
+        if not sum(one.weight for one in self.mix.values()) > 0:
             _refuse("mix", "of no weight", "give one recipe a weight above 0")
         for name, one in self.mix.items():
             if one.recipe.mix:
-                _refuse(f"mix.{name}", "a mix itself", "name the recipes that it mixes")
+                _refuse(f"mix.{name}", _NESTED, _UNNEST)
             if one.recipe.crop.size != self.crop.size:
                 sizes = f"{one.recipe.crop.size} px, and the mix {self.crop.size} px"
                 _refuse(f"mix.{name}.crop.size", sizes, "give all the same")
+        # what a mix does not look at would be told in vain
+        heeded = replace(
+            Recipe(),
+            name=self.name,
+            fake_share=self.fake_share,
+            crop=Crop(size=self.crop.size),
+            reject=Reject(attempts=self.reject.attempts),
+            mix={},
+        )
+        for field_ in fields(self):
+            name = field_.name
+            if name != "mix" and getattr(self, name) != getattr(heeded, name):
+                remedy = f"tell the recipes that it mixes, as mix.NAME.recipe.{name}"
+                _refuse(name, "told to a mix, which has none of its own", remedy)
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON-ready values; :meth:`from_dict` reads them back."""
@@ -342,10 +379,15 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
+    def searches(self) -> set[str]:
+        """The ways in which its blends find their partners: of ``partner.search``."""
+        mixed = {one.recipe.partner.search for one in self.mix.values() if one.weight}
+        return {*mixed} if self.mix else {self.partner.search}
+
+    @property
     def lends(self) -> bool:
         """Whether any blend of it needs somebody else's face."""
-        recipes = [one.recipe for one in self.mix.values()] or [self]
-        return any(one.partner.search != "self" for one in recipes)
+        return self.searches != {"self"}
 
     def check_fits(self, crop_size: int) -> None:
         """Make sure that the window lies inside crops of ``crop_size`` px.
@@ -353,8 +395,10 @@ class Recipe:
         Raises:
             BadRecipe: it does not.
         """
-        for one in self.mix.values():
-            one.recipe.check_fits(crop_size)
+        if self.mix:
+            for one in self.mix.values():
+                one.recipe.check_fits(crop_size)
+            return
         bottom, right = self.crop.top + self.crop.size, self.crop.left + self.crop.size
         if max(bottom, right) > crop_size:
             _refuse(
@@ -371,7 +415,7 @@ class Member:
     weight: float
     """how often it is drawn, beside the others' weights"""
     recipe: Recipe
-    """its ``fake_share`` is not looked at: the mix has one for all"""
+    """its ``fake_share`` and ``reject.attempts`` are not looked at: the mix has one for all"""
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight < 1e9:
@@ -392,13 +436,14 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = 
     """Read a preset by its name, or a YAML file.
 
     Args:
-        name_or_path: ``bi``, ``algohunt``, ``seed`` or the path of a YAML file.
+        name_or_path: one of :func:`preset_names`, or the path of a YAML file.
         overrides: dotted names and their values, such as ``{"partner.candidates": 5000}``.
 
     Raises:
         BadRecipe: there is no such preset or file, or it does not hold a recipe.
     """
-    values = _read_yaml(name_or_path)
+    # what is mixed is read before, so that an override reaches into it, and after: it may be one
+    values = _mixed(_read_yaml(name_or_path), Path(name_or_path).parent)
     for dotted, value in (overrides or {}).items():
         *path, last = dotted.split(".")
         inner = values
@@ -407,10 +452,14 @@ def load_recipe(name_or_path: str | Path, overrides: Mapping[str, Any] | None = 
             if not isinstance(inner, dict):
                 raise BadRecipe(dotted, f"{step!r} has no fields", "check the name")
         inner[last] = value
-    if isinstance(values.get("mix"), dict):
-        beside = Path(name_or_path).parent
-        values["mix"] = {name: _member(name, told, beside) for name, told in values["mix"].items()}
-    return Recipe.from_dict(values, str(name_or_path))
+    return Recipe.from_dict(_mixed(values, Path()), str(name_or_path))
+
+
+def _mixed(values: dict[str, Any], beside: Path) -> dict[str, Any]:
+    mix = values.get("mix")
+    if isinstance(mix, dict):
+        values["mix"] = {name: _member(name, told, beside) for name, told in mix.items()}
+    return values
 
 
 def _member(name: Any, told: Any, beside: Path) -> Any:
@@ -418,7 +467,10 @@ def _member(name: Any, told: Any, beside: Path) -> Any:
     if isinstance(told, bool) or not isinstance(told, int | float):
         return told
     there = name if name in preset_names() else beside / str(name)
-    return {"weight": told, "recipe": load_recipe(there).to_dict()}
+    values = _read_yaml(there)
+    if values.get("mix"):  # maybe this one
+        _refuse(f"mix.{name}", _NESTED, _UNNEST)
+    return {"weight": told, "recipe": Recipe.from_dict(values, str(there)).to_dict()}
 
 
 def build(cls: type[T], values: object, where: str, *, complete: bool = False) -> T:
@@ -490,7 +542,8 @@ class _Reader:
             )
         if outer is dict:
             if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-                raise self._misfit(value, "names and their weights", name)
+                each = "weights" if inner[1] is float else "values"
+                raise self._misfit(value, f"names and their {each}", name)
             return {
                 key: self.value(inner[1], part, _dotted(name, key)) for key, part in value.items()
             }

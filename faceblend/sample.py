@@ -306,7 +306,11 @@ def _alpha(landmarks: Landmarks, size: int, fake: FakeDraw) -> Alpha:
     elif drawn.warp is not None:
         region = _do("warp", drawn.warp, region)
     region = masks.dilate(masks.erode(region, drawn.erode), drawn.dilate)
-    if drawn.soften == "blur":
+    if drawn.stages is not None:
+        alpha = masks.two_stage(region, **vars(drawn.stages))
+    elif drawn.width is None:
+        raise ValueError(f"the draw softens by {drawn.soften}, which needs a width")
+    elif drawn.soften == "blur":
         alpha = masks.blur(region, drawn.width * size)
     else:
         alpha = masks.feather(region, drawn.width, of_hull=drawn.of_hull)

@@ -159,6 +159,7 @@ def test_everything_else_changes_when_a_sample_is_drawn_again(bank: FaceBank) ->
         "fake.move",
         "fake.opacity",
         "fake.mask.warp",
+        "fake.mask.stages",
         "fake.mask.options",
         "fake.mask.of_hull",
     }

@@ -13,6 +13,7 @@ from skimage.transform import PiecewiseAffineTransform, resize, warp
 
 from faceblend.bank import FaceBank
 from faceblend.draw import Draw, FakeDraw, draw, stream
+from faceblend.errors import BadArgument
 from faceblend.face import Image
 from faceblend.ops import NAMED
 from faceblend.recipe import Recipe
@@ -69,6 +70,8 @@ def _blended(
         hard = cv2.erode(hard, np.ones((fake.mask.erode, fake.mask.erode), np.uint8))
     elif fake.mask.dilate > 1:
         hard = cv2.dilate(hard, np.ones((fake.mask.dilate, fake.mask.dilate), np.uint8))
+    if fake.mask.width is None:
+        raise BadArgument("reference", "has no two-stage edge", "time another recipe, or drop it")
     alpha = _feathered(hard, fake.mask.width)
     matched = above.astype(np.float64)
     inside = hard[..., 0] > 0

@@ -36,6 +36,7 @@ _FULL = (
 )
 # under each brow point, the point of the eye that it is raised away from
 _UNDER_BROW = (36, 37, 37, 38, 39, 42, 43, 44, 44, 45)
+_FULL_FROM = np.float32(1 - 1e-6)  # all but float32's rounding
 _FRACTION_BITS = 4
 _WIDE = 16  # px; from here on a ramp is worked out at half the resolution
 
@@ -155,6 +156,40 @@ def blur(mask: Mask, sigma: float) -> Alpha:
     )
     alpha[box] = np.clip(soft, 0, 1)
     return alpha
+
+
+def two_stage(
+    mask: Mask, *, height: int, width: int, first: int, second: int, sigma: float
+) -> Alpha:
+    """Soften the edge in two stages, at a size of its own.
+
+    Shiohara and Yamasaki, *Detecting Deepfakes with Self-Blended Images*, CVPR 2022: the mask
+    is brought to ``height`` x ``width`` px; a Gaussian of the ``first`` kernel over it, and
+    everything below full is set to zero; a Gaussian of the ``second`` kernel over that, divided
+    by its maximum; and back. Full after the first stage is where the whole kernel lies in the
+    mask, so it is done as an erosion. Published sizes of 192 to 256 px make the kernels, told
+    in px of that size, shares of the picture's side.
+
+    Args:
+        mask: (S, S) bool.
+        height, width: px that the mask is brought to, bilinearly.
+        first, second: kernels, px, odd.
+        sigma: of the second kernel, px; a large one makes the kernel a plain average.
+
+    Returns:
+        (S, S) float32 in [0, 1]; its maximum is 1 before it is brought back, and it is zero
+        everywhere where the first stage leaves nothing.
+    """
+    # float, as bytes would round what is partly covered up to full
+    small = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    inside = _morph(cv2.erode, small >= _FULL_FROM, first).astype(np.float32)
+    soft = cv2.GaussianBlur(inside, (second, second), sigma, borderType=cv2.BORDER_REFLECT_101)
+    most = float(soft.max())
+    if most <= 0:
+        return np.zeros(mask.shape, np.float32)
+    soft *= np.float32(1 / most)
+    grown = cv2.resize(soft, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.clip(grown, 0, 1))
 
 
 def _wider(

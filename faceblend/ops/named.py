@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+ONE_OF = "one of"
+"""Begins a recipe's list of numbers that are each as likely: ``[one of, 2, 4]``."""
+
 _EXACT = 2**53  # whole numbers beyond are not exact as floats
 
 
@@ -31,11 +34,16 @@ class Span:
         return [self.low, self.high]
 
     def fault(self, told: list[Any]) -> str | None:
-        """What is wrong with a recipe's ``[low, high]``; None where nothing is."""
+        """What is wrong with a recipe's ``[low, high]`` or ``[one of, ...]``; None: nothing."""
+        if told[:1] == [ONE_OF] and len(told) > 1 and all(map(self.holds, told[1:])):
+            return None
         if len(told) == 2 and all(map(self.holds, told)) and told[0] <= told[1]:
             return None
         kind = "whole numbers" if self.whole else "numbers"
-        return f"give [low, high], {kind} with {self.least:g} <= low <= high <= {self.most:g}"
+        return (
+            f"give [low, high], {kind} with {self.least:g} <= low <= high <= {self.most:g}, "
+            f"or [{ONE_OF}, 1st, 2nd, ...]"
+        )
 
     def holds(self, value: Any) -> bool:
         """Whether such a number can have been drawn."""

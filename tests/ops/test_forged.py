@@ -35,6 +35,7 @@ def blend(
         dilate=1,
         soften=soften,
         width=width,
+        stages=None,
         of_hull=False,
     )
     drawn = FakeDraw(

@@ -9,6 +9,7 @@ from skimage.morphology import convex_hull_image
 
 from faceblend.face import Face
 from faceblend.ops import NAMED, mask
+from tests.conftest import face_template
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
@@ -166,3 +167,68 @@ def test_a_ramp_of_any_width_is_that_of_exact_distances(
     assert np.abs(apart).max() < 2 / width + 0.02  # two pixels at a corner
     assert np.abs(apart[region]).mean() < 0.015
     assert abs(apart[region].mean()) < 0.008  # neither wider nor narrower
+
+
+# -- two stages ----------------------------------------------------------------------
+
+
+def opencv_kernel(width: int, sigma: float) -> np.ndarray:
+    """A Gaussian of so many pixels, summing to one; sigma 0 stands for OpenCV's documented rule."""
+    sigma = sigma or 0.3 * ((width - 1) / 2 - 1) + 0.8
+    weights = np.exp(-((np.arange(width) - (width - 1) / 2) ** 2) / (2 * sigma**2))
+    return np.asarray(weights / weights.sum())
+
+
+def by_the_formula(mask: np.ndarray, first: int, second: int, sigma: float) -> np.ndarray:
+    """Blur, zero what is below full, blur again, divide by the maximum; in float64, by scipy."""
+
+    def blurred(plane: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+        for axis in (0, 1):
+            plane = ndimage.correlate1d(plane, kernel, axis=axis, mode="mirror")
+        return plane
+
+    once = blurred(mask, opencv_kernel(first, 0))
+    once[once < 1 - 1e-9] = 0
+    twice = blurred(once, opencv_kernel(second, sigma))
+    return np.asarray(twice / twice.max())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sigma"), [(5, 5, 5), (25, 25, 45), (9, 21, 5), (21, 9, 30), (1, 1, 7)]
+)
+def test_two_stages_are_a_blur_cut_below_full_and_blurred_again(
+    first: int, second: int, sigma: int
+) -> None:
+    region = mask.full(face_template(), 317)
+    region[250:, :] |= region[249]  # down to the border, where both blurs mirror
+    kept = mask.two_stage(region, height=317, width=317, first=first, second=second, sigma=sigma)
+    expected = by_the_formula(region.astype(np.float64), first, second, sigma)
+    assert 0 < (expected > 0).mean() < 1
+    np.testing.assert_allclose(kept, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(192, 256), (256, 192), (230, 201)])
+def test_two_stages_at_a_size_of_their_own_stay_where_they_were(height: int, width: int) -> None:
+    region = mask.hull(face_template(), 317)
+    made = mask.two_stage(region, height=height, width=width, first=11, second=15, sigma=20)
+    # the published order, each resize written out with scipy
+    small = resized(region.astype(np.float64), height, width)
+    expected = resized(by_the_formula(small, 11, 15, 20), 317, 317)
+    np.testing.assert_allclose(made, expected, atol=1e-4)
+    assert made.max() == pytest.approx(1, abs=1e-6)
+
+
+def resized(plane: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Bilinear, pixel centres matched, borders repeated."""
+    rows, columns = (
+        (np.arange(new) + 0.5) * old / new - 0.5
+        for new, old in zip((height, width), plane.shape, strict=True)
+    )
+    where = np.meshgrid(rows, columns, indexing="ij")
+    return np.asarray(ndimage.map_coordinates(plane, where, order=1, mode="nearest"))
+
+
+def test_two_stages_of_what_is_narrower_than_the_first_kernel_leave_nothing() -> None:
+    thin = np.zeros((317, 317), bool)
+    thin[100:110] = True
+    assert not mask.two_stage(thin, height=200, width=200, first=15, second=5, sigma=9).any()
