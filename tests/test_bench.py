@@ -48,6 +48,7 @@ def test_every_step_names_functions_that_fakes_really_call(bank: FaceBank) -> No
             "resample.probability": 1.0,
             "jpeg.probability": 1.0,
             "morph.erode_probability": 0.5,
+            "degrade": [{"ops": {"noise": 1}}],
         },
     )
     result = bench_generate(bank, certain, count=12, rounds=1)

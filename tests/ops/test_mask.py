@@ -173,7 +173,7 @@ def test_a_ramp_of_any_width_is_that_of_exact_distances(
 
 
 def opencv_kernel(width: int, sigma: float) -> np.ndarray:
-    """A Gaussian of so many pixels, summing to one; sigma 0 stands for OpenCV's documented rule."""
+    """A Gaussian of so many pixels that sums to one; sigma 0 stands for OpenCV's rule."""
     sigma = sigma or 0.3 * ((width - 1) / 2 - 1) + 0.8
     weights = np.exp(-((np.arange(width) - (width - 1) / 2) ** 2) / (2 * sigma**2))
     return np.asarray(weights / weights.sum())
