@@ -49,6 +49,34 @@ NAMED: dict[str, dict[str, Op]] = {
     "blend": {"alpha": op(blend.alpha)},
     "degrade": {
         "noise": op(degrade.noise, sigma=Span(1.0, 8.0, 0, 255), rng=Seed()),
+        "rgb-shift": op(
+            degrade.rgb_shift,
+            red=Span(-20.0, 20.0, -255, 255),
+            green=Span(-20.0, 20.0, -255, 255),
+            blue=Span(-20.0, 20.0, -255, 255),
+        ),
+        "hsv-shift": op(
+            degrade.hsv_shift,
+            hue=Span(-0.3, 0.3, -1, 1),
+            saturation=Span(-0.3, 0.3, -1, 1),
+            value=Span(-0.3, 0.3, -1, 1),
+        ),
+        "brightness-contrast": op(
+            degrade.brightness_contrast,
+            brightness=Span(-0.1, 0.1, -1, 1),
+            contrast=Span(-0.1, 0.1, -1, 1),
+        ),
+        "down-up": op(
+            degrade.down_up,
+            times=Span(2.0, 4.0, 1, 64),
+            down=Choice(tuple(degrade.DOWN)),
+            up=Choice(tuple(degrade.UP)),
+        ),
+        "sharpen": op(
+            degrade.sharpen,
+            amount=Span(0.2, 0.5, 0, 10),
+            sigma=Span(0.5, 2.0, 0.1, 50),
+        ),
     },
 }
 """Kind, name, operation: all that a recipe can name."""

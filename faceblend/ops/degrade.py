@@ -4,10 +4,22 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, Float64, UInt8
 
 from faceblend.face import Image
 from faceblend.ops.geometry import bilinear, resize_plane
+
+DOWN = {
+    "nearest": cv2.INTER_NEAREST_EXACT,  # the other one moves the picture by half a pixel
+    "bilinear": cv2.INTER_LINEAR,
+    "bicubic": cv2.INTER_CUBIC,
+    "area": cv2.INTER_AREA,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
+"""OpenCV's ways to shrink; only ``area`` looks at every pixel."""
+
+UP = {name: way for name, way in DOWN.items() if name != "area"}
+"""Its ways to grow: there, ``area`` is ``bilinear``."""
 
 
 def resample(image: Image, size: int, down: Literal["nearest", "bilinear"]) -> Image:
@@ -86,3 +98,104 @@ def noise(image: Image, *, sigma: float, rng: np.random.Generator) -> Image:
     noisy *= np.float32(sigma)
     noisy += image
     return np.asarray(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
+
+
+def rgb_shift(image: Image, *, red: float, green: float, blue: float) -> Image:
+    """Add a number to every value of a channel, rounded and clipped to 0 to 255.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        red, green, blue: what is added, levels; 0 changes nothing.
+    """
+    return _looked_up(image, np.arange(256)[:, None] + np.array([red, green, blue], float))
+
+
+def brightness_contrast(image: Image, *, brightness: float, contrast: float) -> Image:
+    """Stretch all values from black and move them, rounded and clipped to 0 to 255.
+
+    ``v' = (1 + contrast) * v + 255 * brightness``: contrast turns about black, not about grey,
+    so it brightens as well.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        brightness: share of the full range; 0 changes nothing.
+        contrast: share; 0 changes nothing, -1 leaves one flat colour.
+    """
+    return _looked_up(image, (1 + contrast) * np.arange(256.0) + 255 * brightness)
+
+
+def hsv_shift(image: Image, *, hue: float, saturation: float, value: float) -> Image:
+    """Add to hue, saturation and value (Smith, *Color gamut transform pairs*, 1978).
+
+    Hue goes round; saturation and value are clipped to [0, 1]. A grey has hue 0, so it turns
+    reddish where saturation is added. Computed in float32 and rounded once.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        hue: share of the full circle.
+        saturation, value: share of the full range. Where all are 0 nothing changes.
+    """
+    hsv = cv2.cvtColor(_as_float(image, 1 / 255), cv2.COLOR_RGB2HSV)
+    turned, intense, bright = cv2.split(hsv)
+    turned = cv2.add(turned, 360 * hue)
+    turned[turned < 0] += np.float32(360)
+    turned[turned >= 360] -= np.float32(360)
+    intense = np.clip(cv2.add(intense, saturation), 0, 1)
+    bright = np.clip(cv2.add(bright, value), 0, 1)
+    rgb = cv2.cvtColor(cv2.merge([turned, intense, bright]), cv2.COLOR_HSV2RGB)
+    return _as_bytes(rgb * np.float32(255))
+
+
+def down_up(image: Image, *, times: float, down: str, up: str) -> Image:
+    """Shrink a picture and bring it back, by OpenCV's filters and nothing before them.
+
+    Pixels are matched by their centres, so the picture stays where it was; ``nearest`` alone
+    is off by half a pixel where it shrinks an even number of times, as the centre falls between
+    two pixels. Both ways are computed in float32; overshoot is clipped and rounded once, at the
+    end.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        times: how many times smaller each side gets, to the next whole pixel; 1 changes nothing.
+        down: one of :data:`DOWN`.
+        up: one of :data:`UP`.
+    """
+    height, width = image.shape[:2]
+    small = (max(round(width / times), 1), max(round(height / times), 1))
+    if small == (width, height):
+        return image
+    shrunk = cv2.resize(_as_float(image), small, interpolation=DOWN[down])
+    return _as_bytes(cv2.resize(shrunk, (width, height), interpolation=UP[up]))
+
+
+def sharpen(image: Image, *, amount: float, sigma: float) -> Image:
+    """Add what a Gaussian takes away: an unsharp mask, rounded and clipped once.
+
+    ``v' = v + amount * (v - G(v))``; beyond the border the picture is mirrored.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        amount: times; 0 changes nothing.
+        sigma: of the Gaussian, px.
+    """
+    plane = _as_float(image)
+    # 0 in this place: as wide as sigma needs
+    soft = cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+    return _as_bytes(cv2.addWeighted(plane, 1 + amount, soft, -amount, 0))
+
+
+def _looked_up(
+    image: Image, levels: Float64[np.ndarray, "256 3"] | Float64[np.ndarray, " 256"]
+) -> Image:
+    """Every value replaced by the one of ``levels``, rounded and clipped."""
+    table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(image, table.reshape(1, 256, -1)))
+
+
+def _as_float(image: Image, scale: float = 1.0) -> Float32[np.ndarray, "height width 3"]:
+    return np.asarray(np.multiply(image, np.float32(scale), dtype=np.float32))
+
+
+def _as_bytes(image: Float32[np.ndarray, "height width 3"]) -> Image:
+    # through whole numbers: a cast of 255.5 or -1 would wrap around
+    return np.asarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
