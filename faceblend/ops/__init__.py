@@ -20,7 +20,7 @@ degrade   ``(image) -> image``
 from collections.abc import Callable
 from typing import Any
 
-from faceblend.ops import blend, color, degrade, mask, warp
+from faceblend.ops import blend, codecs, color, degrade, mask, warp
 from faceblend.ops.named import Choice, Op, Option, Seed, Span, op
 
 __all__ = ["NAMED", "Choice", "Op", "Option", "Seed", "Span", "named"]
@@ -77,6 +77,19 @@ NAMED: dict[str, dict[str, Op]] = {
             amount=Span(0.2, 0.5, 0, 10),
             sigma=Span(0.5, 2.0, 0.1, 50),
         ),
+        "shot-noise": op(degrade.shot_noise, full=Span(500.0, 5000.0, 1, 1e9), rng=Seed()),
+        "gamma": op(degrade.gamma, exponent=Span(0.7, 1.4, 0.01, 100)),
+        "blur": op(degrade.blur, sigma=Span(0.5, 2.0, 0, 50)),
+        "motion-blur": op(
+            degrade.motion_blur, length=Span(2.0, 8.0, 0, 100), angle=Span(0.0, 180.0, -360, 360)
+        ),
+        "median": op(degrade.median, width=Span(3, 5, 1, 99)),
+        "jpeg": op(
+            degrade.jpeg, quality=Span(60, 100, 1, 100), sampling=Choice(tuple(degrade.SAMPLING))
+        ),
+        "webp": op(codecs.webp, quality=Span(60, 100, 1, 100)),
+        "h264": op(codecs.h264, crf=Span(18, 32, 0, 51)),
+        "h265": op(codecs.h265, crf=Span(20, 36, 0, 51)),
     },
 }
 """Kind, name, operation: all that a recipe can name."""

@@ -21,6 +21,13 @@ DOWN = {
 UP = {name: way for name, way in DOWN.items() if name != "area"}
 """Its ways to grow: there, ``area`` is ``bilinear``."""
 
+SAMPLING = {
+    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+}
+"""Chroma of half the size, of half the width, of the whole size."""
+
 
 def resample(image: Image, size: int, down: Literal["nearest", "bilinear"]) -> Image:
     """Shrink a square picture to ``size`` px and bring it back bilinearly.
@@ -46,19 +53,22 @@ def resample(image: Image, size: int, down: Literal["nearest", "bilinear"]) -> I
     return bilinear(small, side)
 
 
-def jpeg(image: Image, quality: int) -> Image:
-    """Encode as JPEG with 4:2:0 chroma and decode again.
+def jpeg(image: Image, quality: int, sampling: str = "4:2:0") -> Image:
+    """Encode as JPEG and decode again.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         quality: libjpeg's, 1 to 100.
+        sampling: of chroma, one of :data:`SAMPLING`.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
     # the encoder takes BGR: given RGB it would weigh red as blue, and code chroma wrongly
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    how = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    how += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, SAMPLING[sampling]]
+    done, data = cv2.imencode(".jpg", bgr, how)
     if not done:
         raise RuntimeError(f"OpenCV could not encode a picture of shape {image.shape} as JPEG")
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
@@ -97,7 +107,25 @@ def noise(image: Image, *, sigma: float, rng: np.random.Generator) -> Image:
     noisy = rng.standard_normal(image.shape, np.float32)
     noisy *= np.float32(sigma)
     noisy += image
-    return np.asarray(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
+    return _as_bytes(noisy)
+
+
+def shot_noise(image: Image, *, full: float, rng: np.random.Generator) -> Image:
+    """Add the noise of counting photons, rounded and clipped to 0 to 255.
+
+    Independent for every value, Gaussian with the variance that ``full`` photons at 255 give a
+    value ``v``, ``v * 255 / full`` (Foi et al., *Practical Poissonian-Gaussian noise modeling*,
+    2008): light is noisier than dark, and black is not noisy.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        full: photons that make 255; fewer are noisier.
+        rng: where the noise is from.
+    """
+    noisy = rng.standard_normal(image.shape, np.float32)
+    noisy *= cv2.LUT(image, np.sqrt(np.arange(256) * 255 / full).astype(np.float32))
+    noisy += image
+    return _as_bytes(noisy)
 
 
 def rgb_shift(image: Image, *, red: float, green: float, blue: float) -> Image:
@@ -122,6 +150,16 @@ def brightness_contrast(image: Image, *, brightness: float, contrast: float) -> 
         contrast: share; 0 changes nothing, -1 leaves one flat colour.
     """
     return _looked_up(image, (1 + contrast) * np.arange(256.0) + 255 * brightness)
+
+
+def gamma(image: Image, *, exponent: float) -> Image:
+    """Raise every value to a power, ``v' = 255 * (v / 255) ** exponent``, rounded.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        exponent: above 0; below 1 brightens, 1 changes nothing.
+    """
+    return _looked_up(image, 255 * (np.arange(256) / 255) ** exponent)
 
 
 def hsv_shift(image: Image, *, hue: float, saturation: float, value: float) -> Image:
@@ -179,9 +217,54 @@ def sharpen(image: Image, *, amount: float, sigma: float) -> Image:
         sigma: of the Gaussian, px.
     """
     plane = _as_float(image)
-    # 0 in this place: as wide as sigma needs
-    soft = cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
-    return _as_bytes(cv2.addWeighted(plane, 1 + amount, soft, -amount, 0))
+    return _as_bytes(cv2.addWeighted(plane, 1 + amount, _soft(plane, sigma), -amount, 0))
+
+
+def blur(image: Image, *, sigma: float) -> Image:
+    """Blur by a Gaussian, as out of focus; beyond the border the picture is mirrored.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        sigma: px; 0 changes nothing.
+    """
+    return image if sigma == 0 else _as_bytes(_soft(_as_float(image), sigma))
+
+
+def motion_blur(image: Image, *, length: float, angle: float) -> Image:
+    """Blur along a line, as a moving camera does; beyond the border the picture is mirrored.
+
+    Every pixel becomes the mean along a line through its middle, read bilinearly.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        length: of the line, px; 0 changes nothing.
+        angle: degrees, clockwise from the right.
+    """
+    turn = np.deg2rad(angle)
+    # the middles of 16 pieces a pixel, which are one step and its mirror image
+    pieces = max(round(16 * length), 1)
+    along = ((np.arange(pieces) + 0.5) / pieces - 0.5) * length
+    x, y = along * np.cos(turn), along * np.sin(turn)
+    reach = int(np.ceil(length / 2)) + 1
+    taps = np.arange(-reach, reach + 1)
+    rows, columns = (np.clip(1 - abs(taps[:, None] - at), 0, None) for at in (y, x))
+    weights = (rows @ columns.T / pieces).astype(np.float32)
+    # 32 bits: bytes would be filtered in steps of 1/256 where OpenCV likes
+    return _as_bytes(
+        cv2.filter2D(_as_float(image), -1, weights, borderType=cv2.BORDER_REFLECT_101)
+    )
+
+
+def median(image: Image, *, width: int) -> Image:
+    """Replace every value by the median of the square around it, channel by channel.
+
+    Beyond the border the last pixel goes on.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        width: of the square, px; an even one is raised to the next odd one, 1 changes nothing.
+    """
+    return image if width == 1 else np.asarray(cv2.medianBlur(image, width | 1))
 
 
 def _looked_up(
@@ -192,10 +275,18 @@ def _looked_up(
     return np.asarray(cv2.LUT(image, table.reshape(1, 256, -1)))
 
 
+def _soft(
+    plane: Float32[np.ndarray, "height width 3"], sigma: float
+) -> Float32[np.ndarray, "height width 3"]:
+    # no size given: OpenCV takes 4 sigma to each side
+    return np.asarray(cv2.GaussianBlur(plane, None, sigma, borderType=cv2.BORDER_REFLECT_101))
+
+
 def _as_float(image: Image, scale: float = 1.0) -> Float32[np.ndarray, "height width 3"]:
     return np.asarray(np.multiply(image, np.float32(scale), dtype=np.float32))
 
 
 def _as_bytes(image: Float32[np.ndarray, "height width 3"]) -> Image:
-    # through whole numbers: a cast of 255.5 or -1 would wrap around
-    return np.asarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
+    """Rounded to nearest and clipped; ``image`` is spent."""
+    # the absolute value of what is not below 0; OpenCV takes half of NumPy's time
+    return np.asarray(cv2.convertScaleAbs(cv2.max(image, 0.0, image)))

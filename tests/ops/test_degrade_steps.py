@@ -1,14 +1,17 @@
 """Every step that a recipe can name changes values as its formula says, and no geometry."""
 
+import re
 from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates, median_filter
 from skimage.color import hsv2rgb, rgb2hsv
+from skimage.exposure import adjust_gamma
 from skimage.transform import downscale_local_mean
 
 from faceblend.bank import FaceBank
@@ -25,18 +28,27 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "brightness-contrast": {"brightness": 0.0, "contrast": 0.0},
     "down-up": {"times": 1.0, "down": "bicubic", "up": "lanczos"},
     "sharpen": {"amount": 0.0, "sigma": 1.0},
+    "shot-noise": {"full": 1e9},
+    "gamma": {"exponent": 1.0},
+    "blur": {"sigma": 0.0},
+    "motion-blur": {"length": 0.0, "angle": 30.0},
+    "median": {"width": 1},
 }
 """Options with which a step changes nothing."""
 
 
-def ends(step: Op) -> Iterator[dict[str, Any]]:
-    """The least and the most of all that is drawn by default, with every combination of words."""
+def ends(step: Op, *, utmost: bool = False) -> Iterator[dict[str, Any]]:
+    """The least and the most of all that is drawn by default, or of all that a recipe may ask.
+
+    With every combination of words.
+    """
     words = {k: one.words for k, one in step.options.items() if isinstance(one, Choice)}
     for end, chosen in product((0, -1), product(*words.values())):
         options: dict[str, Any] = dict(zip(words, chosen, strict=True))
         for name, one in step.options.items():
             if isinstance(one, Span):
-                options[name] = one.default()[end]
+                limits = [one.least, one.most] if utmost else one.default()
+                options[name] = limits[end]
             elif isinstance(one, Seed):
                 options[name] = np.random.default_rng(3)
         yield options
@@ -79,6 +91,18 @@ def test_a_step_keeps_shape_and_input_and_repeats_itself(
     np.testing.assert_array_equal(image, before)
 
 
+@pytest.mark.parametrize("name", sorted(STEPS))
+@pytest.mark.parametrize(("height", "width"), [(9, 8), (2, 1)])
+def test_a_step_can_do_the_utmost_that_a_recipe_may_ask(
+    name: str, height: int, width: int
+) -> None:
+    image = spread(0, height, width)
+    for options in ends(STEPS[name], utmost=True):
+        made = STEPS[name](image, **options)
+        assert made.shape == image.shape, options
+        assert made.dtype == np.uint8
+
+
 @pytest.mark.parametrize("name", sorted(NEUTRAL))
 def test_neutral_options_change_nothing(name: str, faces: list[Face]) -> None:
     options = dict(NEUTRAL[name])
@@ -92,8 +116,10 @@ def test_neutral_options_change_nothing(name: str, faces: list[Face]) -> None:
 def test_no_step_moves_the_picture(name: str) -> None:
     image = blob(255, 257)
     for options in ends(STEPS[name]):
-        # nearest, twice smaller: no pixel stands in the middle of two
-        most = 0.6 if options.get("down") == "nearest" else 0.1
+        # of CRF 36 no more is left than squares of 32 px, whose steps weigh
+        most = 0.3 if "crf" in options else 0.1
+        if options.get("down") == "nearest":
+            most = 0.6  # twice smaller: no pixel stands in the middle of two
         moved = np.abs(centroid(STEPS[name](image, **options)) - centroid(image))
         assert moved.max() < most, (options, moved)
 
@@ -247,3 +273,78 @@ def test_sharpen_adds_what_scipys_gaussian_takes_away(
     wanted = np.clip(image + amount * (image - soft), 0, 255)
     made = degrade.sharpen(faces[0].image, amount=amount, sigma=sigma)
     assert np.abs(made - wanted).max() < 0.52
+
+
+@pytest.mark.parametrize("sigma", [0.5, 2.0, 7.7])
+def test_blur_is_scipys_gaussian(sigma: float) -> None:
+    image = spread(8, 70, 60)
+    wanted = gaussian_filter(image.astype(float), (sigma, sigma, 0), mode="mirror")
+    # both leave out what is beyond 4 sigma, to a whole pixel
+    assert np.abs(degrade.blur(image, sigma=sigma) - wanted).max() < 0.52
+
+
+@pytest.mark.parametrize(("length", "angle"), [(5.0, 0.0), (7.3, 30.0), (2.0, 135.0), (9, -80)])
+def test_motion_blur_is_the_mean_along_a_line(length: float, angle: float) -> None:
+    image = spread(9, 50, 61)
+    rows, columns = np.indices((50, 61))
+    turn = np.deg2rad(angle)
+    pieces = round(16 * length)
+    total = np.zeros(image.shape)
+    for piece in range(pieces):
+        along = ((piece + 0.5) / pieces - 0.5) * length
+        place = [rows + along * np.sin(turn), columns + along * np.cos(turn)]
+        for channel in range(3):
+            read = map_coordinates(
+                image[..., channel].astype(float), place, order=1, mode="mirror"
+            )
+            total[..., channel] += read / pieces
+    made = degrade.motion_blur(image, length=length, angle=angle)
+    assert np.abs(made - total).max() < 0.502
+
+
+def test_motion_blur_turns_clockwise() -> None:
+    point = np.zeros((21, 21, 3), np.uint8)
+    point[10, 10] = 255
+    seen = degrade.motion_blur(point, length=9.0, angle=45.0)[..., 0]
+    assert seen[7, 7] > 0  # left above to right below
+    assert seen[13, 13] > 0
+    assert seen[7, 13] == seen[13, 7] == 0
+
+
+@pytest.mark.parametrize(("width", "side"), [(3, 3), (4, 5), (5, 5), (9, 9)])
+def test_median_is_scipys(width: int, side: int) -> None:
+    image = spread(10, 40, 31)
+    wanted = median_filter(image, (side, side, 1), mode="nearest")
+    np.testing.assert_array_equal(degrade.median(image, width=width), wanted)
+
+
+@pytest.mark.parametrize("exponent", [0.4, 0.9, 1.7])
+def test_gamma_is_that_of_scikit_image(exponent: float) -> None:
+    image = spread(11, 40, 31)
+    wanted = 255 * adjust_gamma(image / 255, exponent)
+    np.testing.assert_array_equal(degrade.gamma(image, exponent=exponent), np.rint(wanted))
+
+
+@pytest.mark.parametrize("level", [40, 128, 200])
+def test_shot_noise_has_the_mean_and_variance_of_counted_photons(level: int) -> None:
+    image = np.full((200, 200, 3), level, np.uint8)
+    made = degrade.shot_noise(image, full=900.0, rng=np.random.default_rng(5)).astype(float)
+    photons = np.random.default_rng(6).poisson(level * 900 / 255, image.shape)
+    counted = np.rint(photons * 255 / 900)
+    assert made.mean() == pytest.approx(level, abs=0.1)
+    assert made.std() == pytest.approx(counted.std(), rel=0.02)
+
+
+def test_no_noise_is_added_to_black() -> None:
+    black = np.zeros((20, 20, 3), np.uint8)
+    made = degrade.shot_noise(black, full=100.0, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(made, black)
+
+
+def test_every_step_has_its_place_and_its_figure_on_the_recipes_page() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "recipes.md").read_text()
+    section = page.split("## Degradations")[1].split("\n## ")[0]
+    for name in STEPS:
+        assert re.search(rf"`{name}`", section), name
+        assert f"figures/degrade-{name}.jpg" in section or "figures/degrade-steps" in section
