@@ -15,7 +15,7 @@ import numpy as np
 from faceblend import BlendSet, FaceBank, atomic, load_recipe
 from faceblend.audit.report import contact_sheet, overlay
 from faceblend.demo import photographs
-from faceblend.draw import FakeDraw, MaskDraw
+from faceblend.draw import FakeDraw, MaskDraw, Operation
 from faceblend.face import Face, Image
 from faceblend.generate import generate
 from faceblend.ingest.extract import extract
@@ -31,11 +31,21 @@ QUALITY = 88
 PLAIN = FakeDraw(
     foreground=0,
     align="similarity",
+    move=None,
     mask=MaskDraw(
-        kind="hull", offsets=None, erode=1, dilate=1, soften="feather", width=0.15, of_hull=False
+        kind="hull",
+        options={},
+        offsets=None,
+        warp=None,
+        erode=1,
+        dilate=1,
+        soften="feather",
+        width=0.15,
+        of_hull=False,
     ),
-    color="lab",
-    blend="alpha",
+    color=Operation(name="lab", options={}),
+    blend=Operation(name="alpha", options={}),
+    opacity=1.0,
     min_area=0.0,
 )
 """What every figure but its own subject keeps fixed."""
@@ -65,7 +75,8 @@ def draw_all(background: Face, foreground: Face) -> None:
         fake = replace(PLAIN, mask=replace(PLAIN.mask, kind=kind))
         save(f"mask-{kind}", steps(blend(background, foreground, fake)))
     for color in NAMED["color"]:
-        made = blend(background, foreground, replace(PLAIN, color=color))
+        operation = Operation(name=color, options={})
+        made = blend(background, foreground, replace(PLAIN, color=operation))
         save(f"color-{color}", row([background.image, foreground.image, made.image]))
     save("deform", row(bent(background, foreground)))
     save("soften", row(softened(background, foreground)))
