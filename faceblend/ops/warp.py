@@ -20,6 +20,7 @@ Points = Float32[np.ndarray, "points 2"]
 Field = Float32[np.ndarray, "2 height width"]
 """The x and the y that each output pixel is read from."""
 
+_SMOOTH = 3  # points of a grid to sigma, that hold a field that a Gaussian smoothed
 _ALONE = 250_000  # multiplications; OpenBLAS takes more than 2**18 to several threads
 
 
@@ -210,7 +211,8 @@ def elastic(mask: Mask, *, alpha: float, sigma: float, rng: np.random.Generator)
 
     Simard et al., *Best practices for convolutional neural networks applied to visual document
     analysis*, ICDAR 2003: noise in [-1, 1], a Gaussian of ``sigma`` px over it, times
-    ``alpha``. Both are told in pixels of a 256 px picture, and grow with the mask.
+    ``alpha``. Both are told in pixels of a 256 px picture, and grow with the mask. A field so
+    smooth is drawn on a grid of a third of sigma, and is as large and as smooth there.
 
     Args:
         mask: (S, S) bool.
@@ -219,17 +221,28 @@ def elastic(mask: Mask, *, alpha: float, sigma: float, rng: np.random.Generator)
         rng: where the noise is from.
     """
     size = mask.shape[0]
-    grown = size / 256
     grid = np.arange(size, dtype=np.float32)
-    read = []
-    for along in (grid[np.newaxis], grid[:, np.newaxis]):
-        noise = rng.uniform(-1, 1, mask.shape).astype(np.float32)
-        smooth = cv2.GaussianBlur(noise, (0, 0), sigma * grown, borderType=cv2.BORDER_REFLECT_101)
-        # its own size: averaging over more pixels leaves less of the noise
-        read.append(smooth * np.float32(alpha * grown * grown) + along)
-    x, y = read
+    x, y = _elastic(size, alpha, sigma, rng)
+    x += grid
+    y += grid[:, np.newaxis]
     bent = cv2.remap(mask.view(np.uint8), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(bent).view(np.bool_)
+
+
+def _elastic(size: int, alpha: float, sigma: float, rng: np.random.Generator) -> Field:
+    grown = size / 256
+    wide = sigma * grown
+    points = min(size, math.ceil(_SMOOTH * size / wide))
+    held = wide * points / size  # of the Gaussian, in points
+    # averaging over fewer points leaves more of the noise, over more less: as much as in pixels
+    # of a 256 px picture, which then grow
+    times = np.float32(alpha * grown * held / sigma)
+    moves = []
+    for _ in range(2):
+        noise = rng.uniform(-1, 1, (points, points)).astype(np.float32) * times
+        smooth = cv2.GaussianBlur(noise, (0, 0), held, borderType=cv2.BORDER_REFLECT_101)
+        moves.append(cv2.resize(smooth, (size, size), interpolation=cv2.INTER_CUBIC))
+    return np.stack(moves)
 
 
 def _points(offsets: np.ndarray, size: int) -> Float32[np.ndarray, "2 points_down points_across"]:

@@ -5,6 +5,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from scipy import ndimage
 from skimage.transform import estimate_transform
 
 from faceblend.face import Face
@@ -45,6 +46,83 @@ def test_then_does_the_first_map_first() -> None:
     shift = np.array([[1, 0, 5], [0, 1, 0]], np.float64)
     np.testing.assert_array_equal(warp.then(double, shift) @ [1, 1, 1], [7, 2])
     np.testing.assert_array_equal(warp.then(shift, double) @ [1, 1, 1], [12, 2])
+
+
+@pytest.mark.parametrize(("turn", "scale"), [(0.0, 1.0), (30.0, 1.0), (-12.0, 0.9), (0.0, 1.2)])
+def test_scaling_and_turning_about_a_point_is_opencvs_and_then_a_shift(
+    turn: float, scale: float
+) -> None:
+    """OpenCV turns counter-clockwise; its shift is nothing."""
+    expected = cv2.getRotationMatrix2D((158.0, 158.0), -turn, scale)
+    expected[:, 2] += (5, -3)
+    np.testing.assert_allclose(warp.about(158.0, scale, turn, (5, -3)), expected, atol=1e-9)
+
+
+def test_turning_is_clockwise_and_points_are_carried_along() -> None:
+    quarter = warp.about(10.0, 1.0, 90.0, (0, 0))
+    right_of_it = np.array([[14, 10], [10, 10]], np.float32)
+    carried = warp.carried(right_of_it, quarter)
+    np.testing.assert_allclose(carried, [[10, 14], [10, 10]], atol=1e-5)  # y points down
+    assert carried.dtype == np.float32
+
+
+def simards(size: int, alpha: float, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """The published field at full resolution, by scipy."""
+    return np.stack([
+        ndimage.gaussian_filter(rng.uniform(-1, 1, (size, size)), sigma, mode="mirror") * alpha
+        for _ in range(2)
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(("alpha", "sigma"), [(50.0, 7.0), (900.0, 20.0), (20.0, 2.0)])
+def test_elastic_moves_are_as_large_and_as_smooth_as_simards(alpha: float, sigma: float) -> None:
+    """Spread and correlation at two distances, across and down, over some fields."""
+    rng = np.random.default_rng(3)
+    found = [warp._elastic(256, alpha, sigma, rng) for _ in range(20)]
+    expected = [simards(256, alpha, sigma, rng) for _ in range(20)]
+
+    def measured(fields: list[np.ndarray]) -> np.ndarray:
+        inner = np.stack(fields)[..., 64:-64, 64:-64]
+        spread = inner.std(axis=(0, 2, 3))
+        lags = [round(sigma), round(2 * sigma)]
+        along = [np.mean(inner[..., :-lag] * inner[..., lag:]) for lag in lags]
+        down = [np.mean(inner[..., :-lag, :] * inner[..., lag:, :]) for lag in lags]
+        return np.array([*spread, *(np.array([*along, *down]) / inner.var())])
+
+    spread = alpha / np.sqrt(3) / (2 * np.sqrt(np.pi) * sigma)  # of averaged uniform noise
+    ours, theirs = measured(found), measured(expected)
+    np.testing.assert_allclose(ours[:2], spread, rtol=0.12)
+    np.testing.assert_allclose(ours[:2], theirs[:2], rtol=0.15)
+    # exp(-d^2 / 4 sigma^2) at one and two sigma
+    np.testing.assert_allclose(ours[2:], theirs[2:], atol=0.12)
+    np.testing.assert_allclose(ours[2:], np.exp([-0.25, -1, -0.25, -1]), atol=0.12)
+
+
+def test_elastic_reads_the_mask_through_its_field() -> None:
+    """Against scipy; the x of a pixel is read first, the y second."""
+    region = np.zeros((317, 317), bool)
+    region[79:-79, 63:-105] = True
+    bent = warp.elastic(region, alpha=300.0, sigma=7.0, rng=np.random.default_rng(3))
+    x, y = warp._elastic(317, 300.0, 7.0, np.random.default_rng(3))
+    rows, columns = np.indices(region.shape)
+    where = [rows + y, columns + x]
+    expected = ndimage.map_coordinates(region.astype(float), where, order=1) > 0.5
+    assert (bent != region).mean() > 0.01
+    assert (bent != expected).mean() < 2e-3
+
+
+def test_elastic_moves_as_many_shares_of_any_picture() -> None:
+    edges = []
+    for size in (128, 256, 512):
+        rng = np.random.default_rng(0)
+        half = np.zeros((size, size), bool)
+        half[:, : size // 2] = True
+        for _ in range(6):
+            bent = warp.elastic(half, alpha=300.0, sigma=7.0, rng=rng)
+            middle = bent[size // 8 : -size // 8].sum(axis=1) / size - 0.5
+            edges.append((size, float(middle.std())))
+    spread = [np.mean([value for size, value in edges if size == one]) for one in (128, 256, 512)]
+    assert max(spread) < 1.5 * min(spread)
 
 
 def test_scaling_keeps_the_picture_between_the_same_borders() -> None:
