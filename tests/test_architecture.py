@@ -53,15 +53,22 @@ def test_the_page_lists_every_room() -> None:
 
 
 def test_only_draw_makes_random_numbers() -> None:
-    makers = [
-        str(path.relative_to(ROOT))
-        for path in modules()
-        if any(
-            isinstance(node, ast.Attribute) and node.attr in ("random", "default_rng", "Philox")
-            for node in ast.walk(ast.parse(path.read_text()))
-        )
+    assert [path.relative_to(ROOT).as_posix() for path in modules() if makes_noise(path)] == [
+        "faceblend/draw.py"
     ]
-    assert makers == ["faceblend/draw.py"]
+
+
+def makes_noise(path: Path) -> bool:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    # np.random.Generator names what an operation is given; making one takes another name, too
+    given = [node.value for node in nodes if isinstance(node, ast.Attribute)
+             and node.attr == "Generator"]  # fmt: skip
+    return any(
+        isinstance(node, ast.Attribute)
+        and node.attr in ("random", "default_rng", "Philox")
+        and node not in given
+        for node in nodes
+    )
 
 
 def test_only_named_rooms_open_files() -> None:
