@@ -15,14 +15,14 @@ import numpy as np
 from faceblend import BlendSet, FaceBank, atomic, load_recipe
 from faceblend.audit.report import contact_sheet, overlay
 from faceblend.demo import photographs
-from faceblend.draw import FakeDraw, MaskDraw, Operation
+from faceblend.draw import FakeDraw, MaskDraw, Operation, StagesDraw
 from faceblend.face import Face, Image
 from faceblend.generate import generate
 from faceblend.ingest.extract import extract
 from faceblend.ops import NAMED, degrade
 from faceblend.ops.geometry import Layers
 from faceblend.ops.xray import xray
-from faceblend.sample import Blend, compose
+from faceblend.sample import Blend, compose, sample
 
 OUT = Path(__file__).parent / "figures"
 PANEL = 200  # px
@@ -41,6 +41,7 @@ PLAIN = FakeDraw(
         dilate=1,
         soften="feather",
         width=0.15,
+        stages=None,
         of_hull=False,
     ),
     color=Operation(name="lab", options={}),
@@ -62,6 +63,8 @@ def main() -> None:
             samples = list(made)
         fakes, reals = ([one for one in samples if one.label == label] for label in (1, 0))
         save("contact-sheet", contact_sheet([*fakes[:10], *reals[:2]]))
+        for family in ("bi", "sbi", "i2g"):
+            save(f"family-{family}", family_of(family, bank))
         first = {name: index for index, name in reversed(list(enumerate(names(bank))))}
         draw_all(bank[first["collins"]], bank[first["hopper"]])
 
@@ -81,6 +84,14 @@ def draw_all(background: Face, foreground: Face) -> None:
     save("deform", row(bent(background, foreground)))
     save("soften", row(softened(background, foreground)))
     save("degrade", row(degraded(background.image)))
+
+
+def family_of(name: str, bank: FaceBank) -> Image:
+    """Some blends of a preset, their X-rays over them below."""
+    recipe = replace(load_recipe(name), fake_share=1.0)
+    made = [sample(bank, recipe, 0, index) for index in range(6)]
+    painted = [overlay(one.image, one.xray) for one in made]
+    return np.concatenate([row([one.image for one in made]), row(painted)])
 
 
 def blend(background: Face, foreground: Face, fake: FakeDraw) -> Blend:
@@ -108,13 +119,14 @@ def bent(background: Face, foreground: Face) -> list[Image]:
 
 
 def softened(background: Face, foreground: Face) -> list[Image]:
-    """X-rays of one hull: feathered narrowly and widely, blurred a little and more."""
-    pictures = []
-    for soften, width in (("feather", 0.05), ("feather", 0.25), ("blur", 0.005), ("blur", 0.03)):
-        mask = replace(PLAIN.mask, soften=soften, width=width)
-        made = blend(background, foreground, replace(PLAIN, mask=mask))
-        pictures.append(overlay(made.image, xray(made.alpha)))
-    return pictures
+    """X-rays of one hull: feathered and blurred, a little and more, and in two stages."""
+    ramps = (("feather", 0.05), ("feather", 0.25), ("blur", 0.005), ("blur", 0.03))
+    masks = [replace(PLAIN.mask, soften=soften, width=width) for soften, width in ramps]
+    for first, second in ((5, 25), (25, 15)):
+        stages = StagesDraw(height=224, width=224, first=first, second=second, sigma=25)
+        masks.append(replace(PLAIN.mask, soften="two-stage", width=None, stages=stages))
+    made = [blend(background, foreground, replace(PLAIN, mask=mask)) for mask in masks]
+    return [overlay(one.image, xray(one.alpha)) for one in made]
 
 
 def degraded(image: Image) -> list[Image]:

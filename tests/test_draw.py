@@ -341,7 +341,7 @@ def test_the_feather_is_a_fifth_of_the_mask(name: str, of_hull: bool, draws: Dra
     assert made == {("feather", 0.2, of_hull)}
 
 
-@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("name", ["algohunt", "bi", "seed"])
 def test_half_of_all_samples_are_resampled_from_64_to_317_px(name: str, draws: Draws) -> None:
     made = [one.resample for one in draws(name) if one.resample is not None]
     assert_probability(len(made), DRAWS, 0.5)
@@ -349,7 +349,7 @@ def test_half_of_all_samples_are_resampled_from_64_to_317_px(name: str, draws: D
     assert_weights([one.down for one in made], {"nearest": 1.0, "bilinear": 1.0})
 
 
-@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("name", ["algohunt", "bi", "seed"])
 def test_half_of_all_samples_are_compressed_at_quality_60_to_100(name: str, draws: Draws) -> None:
     made = [one.jpeg for one in draws(name) if one.jpeg is not None]
     assert_probability(len(made), DRAWS, 0.5)

@@ -106,7 +106,7 @@ def test_the_package_offers_these_names() -> None:
 
 
 def test_these_recipes_come_with_it() -> None:
-    assert sorted(preset_names()) == ["algohunt", "bi", "seed"]
+    assert sorted(preset_names()) == ["algohunt", "bi", "i2g", "mix", "sbi", "seed"]
 
 
 @pytest.mark.parametrize("function", PARAMETERS, ids=lambda function: function.__qualname__)

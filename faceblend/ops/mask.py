@@ -36,7 +36,6 @@ _FULL = (
 )
 # under each brow point, the point of the eye that it is raised away from
 _UNDER_BROW = (36, 37, 37, 38, 39, 42, 43, 44, 44, 45)
-_FULL_FROM = np.float32(1 - 1e-6)  # all but float32's rounding
 _FRACTION_BITS = 4
 _WIDE = 16  # px; from here on a ramp is worked out at half the resolution
 
@@ -158,6 +157,9 @@ def blur(mask: Mask, sigma: float) -> Alpha:
     return alpha
 
 
+_NEARLY_FULL = np.float32(1 - 1e-6)  # the resize rounds
+
+
 def two_stage(
     mask: Mask, *, height: int, width: int, first: int, second: int, sigma: float
 ) -> Alpha:
@@ -182,7 +184,7 @@ def two_stage(
     """
     # float, as bytes would round what is partly covered up to full
     small = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    inside = _morph(cv2.erode, small >= _FULL_FROM, first).astype(np.float32)
+    inside = _morph(cv2.erode, small > _NEARLY_FULL, first).astype(np.float32)
     soft = cv2.GaussianBlur(inside, (second, second), sigma, borderType=cv2.BORDER_REFLECT_101)
     most = float(soft.max())
     if most <= 0:
