@@ -161,6 +161,17 @@ class Draw:
     flip_vertical: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class WanderDraw:
+    """How the blend of a clip moves over its frames: cosines of time, one a number that moves."""
+
+    amplitude: float
+    """of each of them, share of the picture's side"""
+    waves: list[list[float]]
+    """``[period, phase]``, frames and turns: right, down, scale, turn, then the ``dx, dy`` of
+    every point of the mask's grid, row by row"""
+
+
 def stream(seed: int, index: int, name: str, attempt: int = 0) -> Generator:
     """Random numbers for one operation of one sample.
 
@@ -219,11 +230,19 @@ def legacy(seed: int) -> np.random.RandomState:
     return np.random.RandomState(seed)
 
 
-def draw(bank: FaceBank, recipe: Recipe, seed: int, index: int, attempt: int = 0) -> Draw:
+def draw(
+    bank: FaceBank,
+    recipe: Recipe,
+    seed: int,
+    index: int,
+    attempt: int = 0,
+    among: np.ndarray | None = None,
+) -> Draw:
     """Draw one sample's numbers; a pure function of its arguments.
 
     Neither whether the sample is a fake nor its recipe of a mix depends on ``attempt``:
-    redrawing a degenerate mask turns no fake into a real, and none into another family's.
+    redrawing a degenerate mask turns no fake into a real, and none into another family's. The
+    background is one of the rows ``among``, or of all real faces.
 
     Raises:
         Rejected: none of the drawn candidates may lend a face to the background.
@@ -237,7 +256,8 @@ def draw(bank: FaceBank, recipe: Recipe, seed: int, index: int, attempt: int = 0
         family = _pick({name: one.weight for name, one in recipe.mix.items()}, rng("family"))
         recipe = recipe.mix[family].recipe
     rng.again(attempt)
-    background = int(bank.reals[rng("background").integers(len(bank.reals))])
+    among = bank.reals if among is None else among
+    background = int(among[rng("background").integers(len(among))])
     fake = None
     if is_fake:
         fake = FakeDraw(
@@ -265,6 +285,30 @@ def draw(bank: FaceBank, recipe: Recipe, seed: int, index: int, attempt: int = 0
         flip_horizontal=horizontal,
         flip_vertical=vertical,
     )
+
+
+def wander(
+    recipe: Recipe, drawn: Draw, seed: int, index: int, attempt: int = 0
+) -> WanderDraw | None:
+    """Draw how a clip's blend moves; a pure function of its arguments.
+
+    Args:
+        recipe: what ``drawn`` was drawn from.
+        drawn: what all frames of the clip share.
+        seed, index, attempt: as :func:`draw` had them.
+
+    Returns:
+        None for a real clip.
+    """
+    if drawn.fake is None:
+        return None
+    may = recipe.wander if drawn.family is None else recipe.mix[drawn.family].recipe.wander
+    of = stream(seed, index, "wander", attempt)
+    amplitude = _uniform(may.amplitude, of)
+    grid = drawn.fake.mask.offsets
+    count = 4 + (0 if grid is None else 2 * len(grid) * len(grid[0]))
+    waves = [[_uniform(may.period, of), _uniform((0.0, 1.0), of)] for _ in range(count)]
+    return WanderDraw(amplitude=amplitude, waves=waves)
 
 
 def check(drawn: Draw, bank: FaceBank) -> None:

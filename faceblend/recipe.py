@@ -262,6 +262,21 @@ class Flip:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wander:
+    """How the blend of a clip moves over its frames; the still samples know nothing of it."""
+
+    amplitude: tuple[float, float] = (0.0, 0.002)
+    """how far foreground and mask, and each point of the mask's grid, go to and fro; share of the
+    picture's side; uniform"""
+    period: tuple[float, float] = (24.0, 96.0)
+    """how long they take, frames; uniform"""
+
+    def __post_init__(self) -> None:
+        _range("wander.amplitude", self.amplitude, 0, 0.1)
+        _range("wander.period", self.period, 2, 1e6)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reject:
     """When a fake's mask is too small to be one, and how often to draw again."""
 
@@ -313,6 +328,7 @@ class Recipe:
     crop: Crop = field(default_factory=Crop)
     flip: Flip = field(default_factory=Flip)
     reject: Reject = field(default_factory=Reject)
+    wander: Wander = field(default_factory=Wander)
     mix: dict[str, "Member"] = field(default_factory=dict)
     """other recipes to draw from instead, and their weights: ``{bi: 1, sbi: 2}``"""
 

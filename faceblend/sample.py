@@ -139,14 +139,32 @@ def replay(record: str | Mapping[str, Any], bank: FaceBank) -> Sample:
         BadRecipe: the record cannot be read.
         BadBank: it was made from another bank.
     """
+    content = read_record(record, bank, FORMAT)
+    try:
+        index, values = operator.index(content["index"]), content["draw"]
+    except (KeyError, TypeError) as error:
+        raise BadRecipe("record", f"is not one ({error!r})", "give a sample's record") from error
+    drawn = build(Draw, values, "record", complete=True)
+    drawing.check(drawn, bank)
+    return _rendered(bank, drawn, index, _line(content))
+
+
+def read_record(
+    record: str | Mapping[str, Any], bank: FaceBank, form: int | str
+) -> dict[str, Any]:
+    """The content of a record of format ``form``, if it was made from ``bank``.
+
+    Raises:
+        BadRecipe: the record cannot be read.
+        BadBank: it was made from another bank.
+    """
     try:
         content = json.loads(record) if isinstance(record, str) else dict(record)
-        index, values = operator.index(content["index"]), content["draw"]
         fingerprint, made_with = content["bank"], content["versions"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadRecipe("record", f"is not one ({error!r})", "give a sample's record") from error
-    if content.get("format") != FORMAT:
-        raise BadRecipe("record", f"has format {content.get('format')!r}", f"give format {FORMAT}")
+    if content.get("format") != form:
+        raise BadRecipe("record", f"has format {content.get('format')!r}", f"give format {form}")
     if fingerprint != bank.fingerprint:
         raise BadBank(
             bank.root,
@@ -157,11 +175,9 @@ def replay(record: str | Mapping[str, Any], bank: FaceBank) -> Sample:
     if made_with != versions():
         warnings.warn(
             f"the record was made with {made_with}, this is {versions()}: pixels may differ",
-            stacklevel=2,
+            stacklevel=3,
         )
-    drawn = build(Draw, values, "record", complete=True)
-    drawing.check(drawn, bank)
-    return _rendered(bank, drawn, index, _line(content))
+    return content
 
 
 def unblended(blend: Sample, bank: FaceBank) -> Sample:
@@ -199,6 +215,44 @@ def render(background: Face, foreground: Face | None, draw: Draw) -> Layers:
     Raises:
         Rejected: the mask came out empty or tiny.
     """
+    return render_frames([(background, foreground)], [draw])[0]
+
+
+def render_frames(
+    faces: Sequence[tuple[Face, Face | None]], draws: Sequence[Draw]
+) -> list[Layers]:
+    """:func:`render` of every frame of a clip, colours matched once for all of them.
+
+    Args:
+        faces: background and foreground of each frame, as for :func:`render`.
+        draws: one a frame; all make fakes of one colour operation, or all make reals.
+
+    Raises:
+        Rejected: the mask of a frame came out empty or tiny.
+    """
+    ready = [_ready(*pair, drawn) for pair, drawn in zip(faces, draws, strict=True)]
+    made = [layers for layers, _ in ready]
+    fakes = [drawn.fake for drawn in draws if drawn.fake is not None]
+    if fakes:
+        lent = [foreground for _, foreground in ready if foreground is not None]
+        if len(lent) < len(ready):
+            raise ValueError("the draw makes a fake, which needs a foreground face")
+        blends = compose_frames(made, lent, fakes)
+        made = [
+            Layers(image=blend.image, alpha=blend.alpha, landmarks=layers.landmarks)
+            for blend, layers in zip(blends, made, strict=True)
+        ]
+    finished = []
+    for (background, _), layers, drawn in zip(faces, made, draws, strict=True):
+        layers = finish(geometry.resize(layers, background.image.shape[0]), drawn)
+        if drawn.fake is not None:
+            _reject_faint(layers.alpha, drawn.fake)
+        finished.append(layers)
+    return finished
+
+
+def _ready(background: Face, foreground: Face | None, draw: Draw) -> tuple[Layers, Face | None]:
+    """Both faces as they are blended: prepared, the background at its working size."""
     image = background.image
     if draw.prepared == "background":
         image = _done("degrade", draw.prepare, image)
@@ -208,15 +262,7 @@ def render(background: Face, foreground: Face | None, draw: Draw) -> Layers:
     layers = Layers(image=image, alpha=None, landmarks=background.landmarks)
     if draw.working_size is not None:
         layers = geometry.resize(layers, draw.working_size)
-    if draw.fake is not None:
-        if foreground is None:
-            raise ValueError("the draw makes a fake, which needs a foreground face")
-        blended = compose(layers, foreground, draw.fake)
-        layers = Layers(image=blended.image, alpha=blended.alpha, landmarks=layers.landmarks)
-    layers = finish(geometry.resize(layers, background.image.shape[0]), draw)
-    if draw.fake is not None:
-        _reject_faint(layers.alpha, draw.fake)
-    return layers
+    return layers, foreground
 
 
 def compose(background: Layers, foreground: Face, fake: FakeDraw) -> Blend:
@@ -225,20 +271,61 @@ def compose(background: Layers, foreground: Face, fake: FakeDraw) -> Blend:
     Raises:
         Rejected: the mask came out empty, or no sensible map aligns the landmarks.
     """
-    size = background.image.shape[0]
-    alpha = _alpha(background.landmarks, size, fake)
-    box = masks.bounding_box(alpha)
-    if box[0].stop == 0:
-        raise Rejected("mask", f"the {fake.mask.kind} mask came out empty", "draw it again")
-    inside = alpha[box]
-    below = background.image[box]
-    placed = warp.place(foreground.image, _alignment(background, foreground, fake, size), box)
-    matched = _do("color", fake.color, placed, below, inside > 0)
-    image = background.image.copy()
-    image[box] = _do("blend", fake.blend, matched, below, inside)
-    return Blend(
-        image=image, alpha=alpha, foreground=matched, background=background.image, box=box
+    return compose_frames([background], [foreground], [fake])[0]
+
+
+def compose_frames(
+    backgrounds: Sequence[Layers], foregrounds: Sequence[Face], fakes: Sequence[FakeDraw]
+) -> list[Blend]:
+    """:func:`compose` of every frame of a clip.
+
+    The colours are matched once, over the masks of all frames: matched frame by frame they
+    would flicker.
+
+    Raises:
+        Rejected: the mask of a frame came out empty, or no sensible map aligns its landmarks.
+    """
+    size = backgrounds[0].image.shape[0]
+    alphas = [
+        _alpha(below.landmarks, size, fake) for below, fake in zip(backgrounds, fakes, strict=True)
+    ]
+    boxes = [masks.bounding_box(alpha) for alpha in alphas]
+    if any(rows.stop == 0 for rows, _ in boxes):
+        kind = fakes[0].mask.kind
+        raise Rejected("mask", f"the {kind} mask came out empty", "draw it again")
+    # of all frames one, so that they lie one above the other while colours are matched
+    rows, columns = (
+        slice(min(one.start for one in each), max(one.stop for one in each))
+        for each in zip(*boxes, strict=True)
     )
+    box = rows, columns
+    placed = [
+        warp.place(above.image, _alignment(below, above, fake, size), box)
+        for below, above, fake in zip(backgrounds, foregrounds, fakes, strict=True)
+    ]
+    below = [layers.image[box] for layers in backgrounds]
+    inside = [alpha[box] for alpha in alphas]
+    matched = _do("color", fakes[0].color, _stacked(placed), _stacked(below), _stacked(inside) > 0)
+    blends = []
+    for frame, layers in enumerate(backgrounds):
+        height = rows.stop - rows.start
+        part = matched[frame * height : (frame + 1) * height]
+        image = layers.image.copy()
+        image[box] = _do("blend", fakes[frame].blend, part, below[frame], inside[frame])
+        blends.append(
+            Blend(
+                image=image,
+                alpha=alphas[frame],
+                foreground=part,
+                background=layers.image,
+                box=box,
+            )
+        )
+    return blends
+
+
+def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def finish(layers: Layers, draw: Draw) -> Layers:
