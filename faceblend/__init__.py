@@ -18,6 +18,7 @@ out. The map, in the order in which data flows:
     export      the classic folders of PNGs
     torch       the same samples for a DataLoader: from shards, or blended online
     audit/      look, don't trust: contact sheets, histograms, leaks
+    clips/      blended video: consecutive frames, one draw a clip
     doctor/     what is wrong with a bank, or with photographs and videos
     forged/     X-rays of real forgeries, from their masks or originals
     demo        two public-domain people, from photograph to verified set

@@ -300,6 +300,60 @@ def generate(
     return FAILURES if strict and report.rejected else DONE
 
 
+def clips(
+    bank: Path,
+    out: Path,
+    recipe: Recipe,
+    count: int = 100,
+    frames: int = 16,
+    step: int = 1,
+    seed: int = 0,
+    workers: int | None = None,
+    shard_size: int = 16,
+    preview: Path | None = None,
+    crops: Path | None = None,
+    strict: bool = False,
+) -> int:
+    """Blend consecutive frames of a bank's videos into clips; continue a set that was cut off.
+
+    Args:
+        bank: folder of the bank, extracted with --frames-per-video 0 for every frame
+        out: folder of the set; the same command again makes only what is missing
+        recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
+        count: clips, real and blended together
+        frames: of each clip
+        step: frames of the video that neighbouring frames of a clip may be apart
+        seed: 0 to 2**64 - 1; another seed makes another set
+        workers: processes; every core if not given. The set does not depend on it
+        shard_size: clips a shard
+        preview: .gif or .png of the first three blended clips
+        crops: folder that the keys of a landmark file start from; its own if not given
+        strict: exit with 1 if any clip was rejected, as without it if any shard failed
+    """
+    from faceblend.clips import write_clips
+    from faceblend.clips.preview import first_blended, write_preview
+    from faceblend.convert import open_bank
+
+    opened = open_bank(bank, crops)
+    report = write_clips(
+        opened,
+        recipe,
+        out,
+        count=count,
+        frames=frames,
+        step=step,
+        seed=seed,
+        shard_size=shard_size,
+        workers=_cores(workers),
+    )
+    if preview is not None:
+        write_preview(first_blended(out, most=3), preview)
+    print(report)
+    if report.failed:
+        return FAILURES
+    return FAILURES if strict and report.rejected else DONE
+
+
 def verify(
     set: Path, bank: Path | None = None, replays: int = 20, crops: Path | None = None
 ) -> int:
@@ -541,6 +595,7 @@ COMMANDS: dict[str, _Entry] = {
     "neighbours": _Command(function=neighbours, first=("bank",)),
     "decode": _Command(function=decode, first=("bank",)),
     "generate": _Command(function=generate, first=("bank",)),
+    "clips": _Command(function=clips, first=("bank",)),
     "export": _Command(function=export, first=("bank",)),
     "xray-of": _Command(function=xray_of, first=("fake", "original")),
     "verify": _Command(function=verify, first=("set",)),
