@@ -14,6 +14,8 @@ import numpy as np
 
 from faceblend import BlendSet, FaceBank, atomic, load_recipe
 from faceblend.audit.report import contact_sheet, overlay
+from faceblend.clips import clip
+from faceblend.clips.preview import strip
 from faceblend.demo import photographs
 from faceblend.draw import FakeDraw, MaskDraw, Operation, StagesDraw
 from faceblend.face import Face, Image
@@ -26,6 +28,7 @@ from faceblend.sample import Blend, compose, sample
 
 OUT = Path(__file__).parent / "figures"
 PANEL = 200  # px
+CLIP_PANEL = 120  # px
 QUALITY = 88
 
 PLAIN = FakeDraw(
@@ -65,8 +68,15 @@ def main() -> None:
         save("contact-sheet", contact_sheet([*fakes[:10], *reals[:2]]))
         for family in ("bi", "sbi", "i2g"):
             save(f"family-{family}", family_of(family, bank))
+        save("clip", filmed(bank))
         first = {name: index for index, name in reversed(list(enumerate(names(bank))))}
         draw_all(bank[first["collins"]], bank[first["hopper"]])
+
+
+def filmed(bank: FaceBank) -> Image:
+    """A clip's frames, their X-rays, and both."""
+    recipe = load_recipe("bi", {"fake_share": 1.0, "resample.probability": 0})
+    return strip(clip(bank, recipe, 0, 1, frames=8), panel=CLIP_PANEL)
 
 
 def names(bank: FaceBank) -> list[str]:

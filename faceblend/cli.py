@@ -320,12 +320,12 @@ def clips(
         bank: folder of the bank, extracted with --frames-per-video 0 for every frame
         out: folder of the set; the same command again makes only what is missing
         recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
-        count: clips, real and blended together
+        count: clips, samples of several frames, real and blended together
         frames: of each clip
         step: frames of the video that neighbouring frames of a clip may be apart
         seed: 0 to 2**64 - 1; another seed makes another set
         workers: processes; every core if not given. The set does not depend on it
-        shard_size: clips a shard
+        shard_size: clips, that is samples, a shard
         preview: .gif or .png of the first three blended clips
         crops: folder that the keys of a landmark file start from; its own if not given
         strict: exit with 1 if any clip was rejected, as without it if any shard failed

@@ -66,6 +66,8 @@ CHANGED: dict[str, Any] = {
     "flip.vertical": 0.1,
     "reject.min_area": 0.02,
     "reject.attempts": 3,
+    "wander.amplitude": [0.001, 0.01],
+    "wander.period": [12.0, 40.0],
     "mix": {"bi": {"weight": 1.0, "recipe": load_recipe("bi").to_dict()}},
 }
 
@@ -122,6 +124,8 @@ WRONG: list[tuple[str, Any]] = [
     ("reject.min_area", 0),
     ("reject.min_area", 1),
     ("reject.attempts", 0),
+    ("wander.amplitude", [0, 0.2]),
+    ("wander.period", [1, 24]),
 ]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import faceblend
-from faceblend import convert, doctor, forged, generate, splits, store, videos
+from faceblend import clips, convert, doctor, forged, generate, splits, store, videos
 from faceblend.audit import leaks, report
 from faceblend.ingest import extract, index
 from faceblend.recipe import preset_names
@@ -62,6 +62,9 @@ PARAMETERS: dict[Any, str] = {
     convert.export_bank: "bank out to * size=None dataset=None videos=None workers=1",
     forged.xray_of: "fake out * original=None mask=None how=None",
     forged.xray_of_ffpp: "root out * how=None originals=False workers=1",
+    clips.clip: "bank recipe seed index frames=16 step=1",
+    clips.replay_clip: "record bank",
+    clips.write_clips: "bank recipe out * count frames=16 step=1 seed=0 shard_size=16 workers=1",
     report.inspect: "path out=None * count=24 panel=160",
     report.contact_sheet: "samples * panel=160 columns=3",
     report.overlay: "image xray",
@@ -74,6 +77,7 @@ MEMBERS = {
 }
 FIELDS = {
     faceblend.Sample: "index image xray alpha landmarks label record",
+    clips.Clip: "index images xrays alphas landmarks label record",
     generate.GenerateReport: "stored rejected made kept failed seconds",
     store.VerifyReport: "problems samples shards replayed",
     report.Inspection: "contact_sheet histograms samples",

@@ -108,5 +108,5 @@ def _pictures(clip: Clip, frame: int) -> tuple[Image, Image, Image]:
     return image, grey(xray), overlay(image, xray)
 
 
-def _small(picture: Image, panel: int) -> Image:
+def _small(picture: Image, panel: int) -> UInt8[np.ndarray, "panel panel 3"]:
     return np.asarray(cv2.resize(picture, (panel, panel), interpolation=cv2.INTER_AREA))
