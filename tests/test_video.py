@@ -275,6 +275,8 @@ def test_two_faces_of_one_frame_that_nobody_tells_apart_are_in_no_clip(tmp_path:
     bank = FaceBank.in_place(tmp_path, rows, crop_size=CROP)
     assert runs(bank, 1).longest == 1
     assert bank.table["frame"].to_numpy()[runs(bank, 1).order].tolist() == [0, 2]
+    # they lend their face as a photograph does
+    assert runs(bank, 1).around(1, 3) == [1, 1, 1]
 
 
 def test_a_clip_longer_than_any_video_is_refused_in_words(still: FaceBank) -> None:
@@ -453,6 +455,7 @@ def test_a_clip_degenerate_in_one_frame_is_drawn_again_and_then_rejected(still: 
         ("background", []),
         ("foreground", [0, 5, 1]),
         ("foreground", None),
+        ("foreground", [99, 99, 99]),
         ("wander.waves", [[24.0, 0.1]]),
         ("wander.amplitude", 3.0),
     ],

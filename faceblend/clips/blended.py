@@ -262,7 +262,7 @@ def _moved(fake: FakeDraw, wander: WanderDraw, time: int) -> FakeDraw:
     move = MoveDraw(
         right=still.right + right,
         down=still.down + down,
-        # by as much at half a side from the centre as half of what the others move by
+        # half a side from the centre, a point goes by half as far as a shift would take it
         scale=still.scale * (1 + scale),
         turn=still.turn + math.degrees(turn),
     )
@@ -292,7 +292,10 @@ def _check(drawn: ClipDraw, bank: FaceBank, step: int) -> None:
     holds = {"background": _are_consecutive(rows, bank, step)}
     holds["foreground"] = (lent is None) == (fake is None) and (
         lent is None
-        or (len(lent) == len(rows) and (len(set(lent)) == 1 or _are_consecutive(lent, bank, step)))
+        or (
+            len(lent) == len(rows)
+            and (_is_still(lent, bank) or _are_consecutive(lent, bank, step))
+        )
     )
     holds["wander"] = (wander is None) == (fake is None)
     if fake is not None and wander is not None:
@@ -307,15 +310,15 @@ def _check(drawn: ClipDraw, bank: FaceBank, step: int) -> None:
             )
 
 
+def _is_still(rows: list[int], bank: FaceBank) -> bool:
+    return len(set(rows)) == 1 and 0 <= rows[0] < len(bank)
+
+
 def _are_consecutive(rows: list[int], bank: FaceBank, step: int) -> bool:
-    real = bank.reals
-    if not 1 <= len(rows) <= _FRAMES or step < 1 or not set(rows) <= set(real.tolist()):
+    if not 1 <= len(rows) <= _FRAMES or step < 1:
         return False
-    found = runs(bank, step)
-    return (
-        rows[len(rows) // 2] in found.order
-        and found.around(rows[len(rows) // 2], len(rows)) == rows
-    )
+    found, middle = runs(bank, step), rows[len(rows) // 2]
+    return middle in found.order and found.around(middle, len(rows)) == rows
 
 
 def _number(name: str, value: SupportsIndex) -> int:

@@ -52,13 +52,14 @@ class Runs:
         """Consecutive rows with ``row`` in the middle, or as near to it as its run allows.
 
         Returns:
-            ``frames`` rows; ``row`` that often where its run is shorter.
+            ``frames`` rows; ``row`` that often where its run is shorter, or where it is in none.
         """
-        (place,) = np.flatnonzero(self.order == row)
+        places = np.flatnonzero(self.order == row)
+        place = int(places[0]) if len(places) else 0
         first, end = int(self.first[place]), int(self.end[place])
-        if end - first < frames:
+        if not len(places) or end - first < frames:
             return [row] * frames
-        start = min(max(int(place) - frames // 2, first), end - frames)
+        start = min(max(place - frames // 2, first), end - frames)
         rows: list[int] = self.order[start : start + frames].tolist()
         return rows
 
