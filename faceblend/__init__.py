@@ -9,6 +9,7 @@ out. The map, in the order in which data flows:
     convert     a bank in the layouts of other programs; faces_df: as a table
     partner     who lends the foreground to a background; search: exactly, among a million
     neighbours  the job: every face's nearest, once a bank; search_torch: on a GPU
+    capped      the same where no face may lend itself more often than a recipe says
     recipe      what may be drawn; presets/ holds the published recipes
     draw        what was drawn: the only file that draws random numbers
     sample      render(faces, draw), sample(bank, recipe, seed, index), replay(record, bank)

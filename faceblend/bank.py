@@ -335,6 +335,19 @@ class FaceBank:
         path = self._cache("neighbours")
         return None if path is None else path.with_name(f"{path.stem}-top{top:04d}.npy")
 
+    def capped_path(self, top: int, cap: int) -> Path | None:
+        """Where the partners of every face are kept of which none lends itself over ``cap`` times.
+
+        Args:
+            top: partners of each face.
+            cap: backgrounds that one face lends itself to at most.
+
+        Returns:
+            None where no copies are kept.
+        """
+        path = self._cache("capped")
+        return None if path is None else path.with_name(f"{path.stem}-top{top}-cap{cap}.npy")
+
     def _cache(self, what: str) -> Path | None:
         # only a bank's own folder holds copies, never another program's
         if self._reopen[:1] != ("open",):

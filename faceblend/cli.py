@@ -512,19 +512,38 @@ def doctor(
     return FAILURES if strict and found.failed else DONE
 
 
-def inspect(set: Path, out: Path | None = None, count: int = 24, panel: int = 160) -> int:
-    """Draw a contact sheet (image, X-ray, overlay) and histograms of what was drawn.
+def inspect(
+    set: Path,
+    out: Path | None = None,
+    count: int = 24,
+    panel: int = 160,
+    bank: Path | None = None,
+) -> int:
+    """Draw a contact sheet and histograms of what was drawn, and count how varied it is.
 
     Args:
         set: folder of the set
-        out: folder for the pictures; "inspect" inside the set if not given
+        out: folder for the pictures and diversity.json; "inspect" inside the set if not given
         count: samples on the sheet
         panel: side of each picture on the sheet, px
+        bank: the bank it was made from, for the share of its faces that was used
     """
+    from faceblend.audit.diversity import diversity_of
     from faceblend.audit.report import inspect as run
+    from faceblend.convert import open_bank
 
+    found = diversity_of(set, None if bank is None else open_bank(bank))
     shown = run(set, out, count=count, panel=panel)
-    print(f"{shown.contact_sheet}\n{shown.histograms}")
+    written = shown.histograms.with_name("diversity.json")
+    atomic.write_json(written, found.to_dict())
+    table = Table("", "used", "of", "effective", "most used", "evenness", title="diversity")
+    for name, use in found.rows():
+        of = "" if use.of is None else f"{use.of:,}"
+        even = "" if use.evenness is None else f"{use.evenness:.2f}"
+        effective, most = f"{use.effective:,.1f}", f"{use.largest_share:.2%}"
+        table.add_row(name, f"{use.distinct:,}", of, effective, most, even)
+    Console(markup=False).print(table)
+    print(f"{found}\n{shown.contact_sheet}\n{shown.histograms}\n{written}")
     return DONE
 
 

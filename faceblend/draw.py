@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from faceblend import partner
+from faceblend import capped, partner
 from faceblend.bank import FaceBank
 from faceblend.errors import BadRecipe, Rejected
 from faceblend.ops import NAMED, Choice, Option, Seed
@@ -395,8 +395,16 @@ def _draw_partner(may: Partner, bank: FaceBank, background: int, rng: Generator)
     if may.search == "sampled":
         candidates = bank.reals.take(rng.integers(len(bank.reals), size=may.candidates))
         near = partner.nearest(bank, background, candidates, may.top)
+    elif may.cap is not None:
+        near = capped.nearest(bank, background, may.top, may.cap)
     else:
         near = partner.nearest_of_all(bank, background, may.top)
+    if not len(near) and may.cap is not None:
+        raise Rejected(
+            f"{bank.root}, face {bank.crop(background)}",
+            f"whoever may lend it a face does so {may.cap} times already (partner.cap)",
+            "raise partner.cap, or extract more people",
+        )
     if not len(near):
         raise Rejected(
             f"{bank.root}, face {bank.crop(background)}",

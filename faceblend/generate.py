@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from faceblend import atomic, jobs, partner
+from faceblend import atomic, capped, jobs, partner
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, BadImage, BadShard, FaceblendError, Rejected
 from faceblend.export import write_folder_shard
@@ -196,6 +196,9 @@ def _run(
     kept = sum(entry.count for entry in manifest.shards)
     if "exact" in recipe.searches and (workers > 1 or executor is not None):
         partner.arrange(bank)
+    for one in [member.recipe.partner for member in recipe.mix.values()] or [recipe.partner]:
+        if one.cap is not None:
+            capped.arrange(bank, one.top, one.cap)
     with jobs.progress("generate", total=manifest.count, unit="samples", kept=kept) as progress:
         for outcome in jobs.run(manifest.missing(), work, workers=workers, executor=executor):
             name = plan.shard_name(outcome.task)

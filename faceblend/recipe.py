@@ -47,10 +47,21 @@ class Partner:
     """how many faces ``sampled`` draws, with replacement"""
     top: int = 1
     """the partner is one of this many nearest, each as likely: 1 is the nearest itself"""
+    cap: int | None = None
+    """with ``exact``, how many backgrounds a face is among the ``top`` of at most; null: any"""
 
     def __post_init__(self) -> None:
         _at_least("partner.candidates", self.candidates, 1)
         _at_least("partner.top", self.top, 1)
+        if self.cap is None:
+            return
+        if self.search != "exact":
+            with_search = f"{self.cap}, with partner.search: {self.search}"
+            _refuse("partner.cap", with_search, "give partner.search: exact, or leave it out")
+        if self.cap < self.top:
+            # of n faces each wants `top` others: cap * n places for top * n wishes
+            for_top = f"{self.cap}, for {self.top} partners of each face (partner.top)"
+            _refuse("partner.cap", for_top, f"give {self.top} or more: a face lends as many")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,9 +98,11 @@ def test_generate_verify_and_inspect_go_the_whole_way(
 ) -> None:
     assert run("verify", made, "--bank", bank.root, "--replays", 6) == DONE
     assert "no problem in 6 samples of 1 shards, 6 of them made again" in capsys.readouterr().out
-    assert run("inspect", made, "--count", 3, "--panel", 64) == DONE
-    for line in capsys.readouterr().out.splitlines():
+    assert run("inspect", made, "--count", 3, "--panel", 64, "--bank", bank.root) == DONE
+    *_, sheet, histograms, diversity = capsys.readouterr().out.splitlines()
+    for line in (sheet, histograms):
         assert Path(line).read_bytes().startswith(b"\x89PNG")
+    assert json.loads(Path(diversity).read_bytes())["backgrounds"]["of"] == len(bank)
 
 
 def test_a_landmark_file_is_a_bank_and_crops_says_where_its_pictures_are(

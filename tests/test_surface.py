@@ -15,6 +15,8 @@ import pytest
 import faceblend
 from faceblend import clips, convert, doctor, forged, generate, splits, store, videos
 from faceblend.audit import leaks, report
+from faceblend import convert, doctor, forged, generate, splits, store, videos
+from faceblend.audit import diversity, leaks, report
 from faceblend.ingest import extract, index
 from faceblend.recipe import preset_names
 
@@ -43,6 +45,7 @@ PARAMETERS: dict[Any, str] = {
     faceblend.FaceBank.decode: "",
     faceblend.FaceBank.index: "split",
     faceblend.FaceBank.neighbours_path: "top",
+    faceblend.FaceBank.capped_path: "top cap",
     generate.generate: "bank recipe out * count seed=0 workers=1 shard_size=1000 layout='hdf5' "
     "alpha=False executor=None",
     store.verify: "path * bank=None replays=0",
@@ -65,14 +68,17 @@ PARAMETERS: dict[Any, str] = {
     clips.clip: "bank recipe seed index frames=16 step=1",
     clips.replay_clip: "record bank",
     clips.write_clips: "bank recipe out * count frames=16 step=1 seed=0 shard_size=16 workers=1",
+    diversity.diversity: "records * faces=None where='record'",
+    diversity.diversity_of: "path bank=None",
+    diversity.chao_shen: "counts",
     report.inspect: "path out=None * count=24 panel=160",
     report.contact_sheet: "samples * panel=160 columns=3",
     report.overlay: "image xray",
 }
 MEMBERS = {
     faceblend.BlendSet: "close finished images labels pixels records xrays",
-    faceblend.FaceBank: "create crop decode decoded from_landmarks_json image in_place index"
-    " neighbours neighbours_path open read_crop sums to_landmarks_json",
+    faceblend.FaceBank: "capped_path create crop decode decoded from_landmarks_json image in_place"
+    " index neighbours neighbours_path open read_crop sums to_landmarks_json",
     faceblend.Sample: "digest xray_u8",
 }
 FIELDS = {
