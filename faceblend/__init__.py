@@ -16,10 +16,11 @@ out. The map, in the order in which data flows:
       ops/      the arithmetic: mask, warp, color, blend, xray, degrade, geometry
     store       HDF5 shards and their manifest: write, verify, read
     generate    the job: the shards still missing, rendered and committed
-    export      the classic folders of PNGs
+    export/     a finished set as classic folders, WebDataset tars, parquet
     torch       the same samples for a DataLoader: from shards, or blended online
     audit/      look, don't trust: contact sheets, histograms, leaks
     clips/      blended video: consecutive frames, one draw a clip
+    audit/      look, don't trust: contact sheets, histograms, diversity, leaks
     doctor/     what is wrong with a bank, or with photographs and videos
     forged/     X-rays of real forgeries, from their masks or originals
     demo        two public-domain people, from photograph to verified set

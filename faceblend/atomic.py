@@ -8,10 +8,13 @@ import io
 import json
 import os
 import secrets
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from faceblend.errors import BadArgument
 
 TEMPORARY = ".tmp"
 """Suffix of files that are not finished; whatever carries it may be deleted."""
@@ -63,6 +66,39 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) ->
     table.writerow(head)
     table.writerows(rows)
     write_bytes(path, text.getvalue().encode())
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make a folder and keep other runs out of it while the block lasts.
+
+    Raises:
+        BadArgument: it cannot be made, or another run is writing it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadArgument(
+            folder, f"cannot be made ({error.strerror})", "give a folder that can be written"
+        ) from error
+    if sys.platform == "win32":
+        yield  # there is no lock on a folder; two runs would redo each other's shards
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadArgument(
+                folder, "is being written by another run", "wait for it, or give another folder"
+            ) from None
+        except OSError:
+            pass  # some network disks lock no folders; two runs would redo each other's shards
+        yield
+    finally:
+        os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

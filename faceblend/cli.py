@@ -382,36 +382,58 @@ def verify(
 
 
 def export(
-    bank: Path,
+    source: Path,
     out: Path,
-    to: Literal["deepfakebench", "folder", "json", "faces-df"],
+    to: Literal["deepfakebench", "folder", "json", "faces-df", "webdataset", "parquet"],
     size: int | None = None,
     dataset: str | None = None,
     videos: Path | None = None,
     crops: Path | None = None,
+    bank: Path | None = None,
+    image: Literal["png", "jpg"] = "png",
+    shard_size: int | None = None,
     workers: int | None = None,
     strict: bool = False,
 ) -> int:
-    """Write a bank in a layout that other programs read; continue one that was cut off.
+    """Write a bank or a set in a layout that other programs read; continue one that was cut off.
 
     Args:
-        bank: folder of the bank, or a classic landmark file (see --crops)
+        source: folder of a bank or of a set; or a classic landmark file (see --crops)
         out: folder; for json and faces-df the file. What is there is compared, not overwritten
-        to: deepfakebench: frames/, landmarks/ and the dataset's JSON; folder: VIDEO/%03d.png;
-            json: the classic landmark file; faces-df: the table of icpr2020dfdc, as parquet
+        to: of a bank: deepfakebench: frames/, landmarks/ and the dataset's JSON; folder:
+            VIDEO/%03d.png; json: the classic landmark file; faces-df: the table of icpr2020dfdc,
+            as parquet. Of a set: webdataset: tars; parquet: for Hugging Face datasets; folder:
+            true/ fake/ mask/
         size: side of the pictures, px; 256 for deepfakebench and the bank's for folder if not
             given (DeepfakeBench resizes pictures and not their landmarks)
         dataset: name in DeepfakeBench's JSON; that of the folder if not given
         videos: for faces-df, the table that the bank was extracted from, for its columns
         crops: folder that the keys of a landmark file start from; its own if not given
+        bank: for parquet, the bank that the set was made from, by whose splits its samples are
+            sorted; all are train if not given
+        image: of a set, how images are coded: png is lossless; jpg (quality 95, 4:4:4) changes
+            pixels. X-rays are png
+        shard_size: of a set, samples a tar or parquet file; the set's own if not given
         workers: processes; every core if not given
-        strict: exit with 1 if any crop was refused
+        strict: exit with 1 if any crop was refused, or any number of the set rejected
     """
+    of_banks = {"size": size, "dataset": dataset, "videos": videos, "crops": crops}
+    of_sets = {"bank": bank, "shard-size": shard_size, "image": None if image == "png" else image}
+    is_set = to == "webdataset" or to == "parquet" or (source / "manifest.json").is_file()
+    for name, value in (of_banks if is_set else of_sets).items():
+        if value is not None:
+            kind, other = ("banks", "set") if is_set else ("sets", "bank")
+            raise BadArgument(f"--{name}", f"is for {kind}", f"{source} is to be a {other}")
+    if to == "webdataset" or to == "parquet" or (is_set and to == "folder"):
+        return _export_set(source, out, to, bank, image, shard_size, _cores(workers), strict)
+    if is_set:
+        remedy = "give webdataset, parquet or folder"
+        raise BadArgument("--to", f"is {to}, which is for banks, and {source} is a set", remedy)
     from faceblend.convert import export_bank, open_bank
     from faceblend.videos import read_videos
 
     report = export_bank(
-        open_bank(bank, crops),
+        open_bank(source, crops),
         out,
         to,
         size=size,
@@ -423,6 +445,34 @@ def export(
         print(f"{crop}: {reason}", file=sys.stderr)
     print(report)
     return FAILURES if strict and report.refused else DONE
+
+
+def _export_set(
+    source: Path,
+    out: Path,
+    to: Literal["webdataset", "parquet", "folder"],
+    bank: Path | None,
+    image: Literal["png", "jpg"],
+    shard_size: int | None,
+    workers: int,
+    strict: bool,
+) -> int:
+    from faceblend.convert import open_bank
+    from faceblend.export import export_set
+
+    report = export_set(
+        source,
+        out,
+        to,
+        image=image,
+        shard_size=shard_size,
+        bank=None if bank is None else open_bank(bank),
+        workers=workers,
+    )
+    print(report)
+    if report.failed:
+        return FAILURES
+    return FAILURES if strict and report.rejected else DONE
 
 
 def xray_of(
@@ -615,7 +665,7 @@ COMMANDS: dict[str, _Entry] = {
     "decode": _Command(function=decode, first=("bank",)),
     "generate": _Command(function=generate, first=("bank",)),
     "clips": _Command(function=clips, first=("bank",)),
-    "export": _Command(function=export, first=("bank",)),
+    "export": _Command(function=export, first=("source",)),
     "xray-of": _Command(function=xray_of, first=("fake", "original")),
     "verify": _Command(function=verify, first=("set",)),
     "doctor": _Command(function=doctor, first=("path",)),

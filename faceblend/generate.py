@@ -3,11 +3,9 @@
 import os
 import pickle
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -117,7 +115,7 @@ def generate(
         alpha=alpha,
         versions=dict(versions()),
     )
-    with _alone_in(folder):
+    with atomic.alone_in(folder):
         manifest = _resumed(folder, plan, count)
         _check_space(folder, manifest)
         manifest.save(folder)
@@ -223,35 +221,6 @@ def _check_numbers(count: int, seed: int, shard_size: int, layout: str, alpha: b
         raise BadArgument(
             "alpha", "has no place in the folder layout", "leave it out, or use the hdf5 layout"
         )
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Make the folder and keep other runs out of it while the block lasts."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadArgument(
-            folder, f"cannot be made ({error.strerror})", "give a folder that can be written"
-        ) from error
-    if sys.platform == "win32":
-        yield  # there is no lock on a folder; two runs would redo each other's shards
-        return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadArgument(
-                folder, "is being written by another run", "wait for it, or give another folder"
-            ) from None
-        except OSError:
-            pass  # some network disks lock no folders; two runs would redo each other's shards
-        yield
-    finally:
-        os.close(handle)
 
 
 def _resumed(folder: Path, plan: Plan, count: int) -> Manifest:

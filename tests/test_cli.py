@@ -31,6 +31,7 @@ from faceblend.cli import (
 from faceblend.errors import BadArgument, BadShard
 from faceblend.recipe import load_recipe
 from faceblend.store import BlendSet
+from tests.conftest import make_bank
 
 PAGE = Path(__file__).parent.parent / "docs" / "commands.md"
 
@@ -218,6 +219,27 @@ def test_export_tells_of_crops_that_cannot_be_read(
     assert run(*words, "--strict") == FAILURES
 
 
+def test_a_set_goes_out_as_tars_and_strictly_only_when_nothing_was_rejected(
+    bank: FaceBank, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("export", made, "--out", tmp_path / "tars", "--to", "webdataset", "--workers", 1)
+    assert run(*words, "--shard-size", 2, "--strict") == DONE
+    told = f"6 samples in 3 pieces in {tmp_path / 'tars'}"
+    assert capsys.readouterr().out == f"{told}\n"
+    assert run(*words, "--shard-size", 2) == DONE
+    assert f"{told} (3 were there)" in capsys.readouterr().out
+    words = ("export", made, "--out", tmp_path / "tables", "--to", "parquet", "--workers", 1)
+    assert run(*words, "--bank", bank.root) == DONE
+    assert (tmp_path / "tables" / "data" / "train-00000-of-00001.parquet").exists()
+    broken = make_bank(tmp_path / "broken", frames=1)
+    (broken.root / broken.crop(0)).write_bytes(b"no picture")
+    words = ("--out", tmp_path / "gaps", "--count", 8, "--workers", 1)
+    assert run("generate", broken.root, *words) == DONE
+    words = ("export", tmp_path / "gaps", "--out", tmp_path / "folders", "--to", "folder")
+    assert run(*words, "--workers", 1, "--strict") == FAILURES
+    assert "numbers were rejected when the set was made" in capsys.readouterr().out
+
+
 def test_a_bank_goes_out_as_a_deepfakebench_tree_and_is_generated_from_in_place(
     bank: FaceBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -311,6 +333,11 @@ def refusals(bank: FaceBank, made: Path, tmp_path: Path) -> dict[str, tuple[obje
         "frames: is -1": ("bench", "extract", tmp_path / "no.mp4", "--frames", "-1"),
         "no.mp4": ("bench", "extract", tmp_path / "no.mp4"),
         "neither mask nor original": ("xray-of", bank.root / bank.crop(0), *out),
+        "--size: is for banks": ("export", made, *out, "--to", "folder", "--size", "9"),
+        "--bank: is for sets": ("export", bank.root, *out, "--to", "json", "--bank", bank.root),
+        "--image: is for sets": ("export", bank.root, *out, "--to", "json", "--image", "jpg"),
+        "give webdataset, parquet or folder": ("export", made, *out, "--to", "json"),
+        "no manifest.json)": ("export", bank.root, *out, "--to", "parquet"),
         "size: is 0": ("export", bank.root, *out, "--to", "folder", "--size", "0"),
         "photograph": ("extract", tmp_path / "other", *out),
         "regular expression": ("extract", made, *out, "--group", "("),

@@ -16,6 +16,7 @@ import faceblend
 from faceblend import clips, convert, doctor, forged, generate, splits, store, videos
 from faceblend.audit import leaks, report
 from faceblend import convert, doctor, forged, generate, splits, store, videos
+from faceblend import convert, doctor, export, forged, generate, splits, store, videos
 from faceblend.audit import diversity, leaks, report
 from faceblend.ingest import extract, index
 from faceblend.recipe import preset_names
@@ -63,6 +64,7 @@ PARAMETERS: dict[Any, str] = {
     "executor=None",
     convert.open_bank: "path crops=None",
     convert.export_bank: "bank out to * size=None dataset=None videos=None workers=1",
+    export.export_set: "path out to * image='png' shard_size=None bank=None workers=1",
     forged.xray_of: "fake out * original=None mask=None how=None",
     forged.xray_of_ffpp: "root out * how=None originals=False workers=1",
     clips.clip: "bank recipe seed index frames=16 step=1",
@@ -85,6 +87,7 @@ FIELDS = {
     faceblend.Sample: "index image xray alpha landmarks label record",
     clips.Clip: "index images xrays alphas landmarks label record",
     generate.GenerateReport: "stored rejected made kept failed seconds",
+    export.SetReport: "out samples pieces kept rejected failed",
     store.VerifyReport: "problems samples shards replayed",
     report.Inspection: "contact_sheet histograms samples",
 }
