@@ -565,24 +565,43 @@ def doctor(
 def inspect(
     set: Path,
     out: Path | None = None,
-    count: int = 24,
-    panel: int = 160,
+    count: int | None = None,
+    panel: int | None = None,
+    html: bool = False,
     bank: Path | None = None,
+    licence: Path | None = None,
 ) -> int:
-    """Draw a contact sheet and histograms of what was drawn, and count how varied it is.
+    """Draw a contact sheet, histograms of what was drawn and how varied it is; or a page.
 
     Args:
         set: folder of the set
-        out: folder for the pictures and diversity.json; "inspect" inside the set if not given
-        count: samples on the sheet
-        panel: side of each picture on the sheet, px
-        bank: the bank it was made from, for the share of its faces that was used
+        out: folder for the pictures and diversity.json, or the page; "inspect" inside the set if
+            not given
+        count: samples on the sheet, 24 if not given; on the page, 48
+        panel: side of each picture on the sheet, 160 px if not given; on the page, 256 px
+        html: write report.html instead: one file to be read offline, with filters, histograms
+            of reals beside fakes, the audit, a data card, and every sample's record
+        bank: folder of the bank it was made from, for the share of its faces that was used; on
+            the page, for backgrounds, foregrounds and sources
+        licence: with --html, a text about licences; LICENSES.txt of the set or the bank if not
+            given
     """
-    from faceblend.audit.diversity import diversity_of
-    from faceblend.audit.report import inspect as run
     from faceblend.convert import open_bank
 
-    found = diversity_of(set, None if bank is None else open_bank(bank))
+    opened = None if bank is None else open_bank(bank)
+    if html:
+        from faceblend.audit.page import page
+
+        count, panel = 48 if count is None else count, 256 if panel is None else panel
+        print(page(set, out, bank=opened, count=count, panel=panel, licence=licence))
+        return DONE
+    if licence is not None:
+        raise BadArgument("--licence", "is for the page alone", "add --html, or drop it")
+    from faceblend.audit.diversity import diversity_of
+    from faceblend.audit.report import inspect as run
+
+    count, panel = 24 if count is None else count, 160 if panel is None else panel
+    found = diversity_of(set, opened)
     shown = run(set, out, count=count, panel=panel)
     written = shown.histograms.with_name("diversity.json")
     atomic.write_json(written, found.to_dict())
@@ -595,6 +614,24 @@ def inspect(
     Console(markup=False).print(table)
     print(f"{found}\n{shown.contact_sheet}\n{shown.histograms}\n{written}")
     return DONE
+
+
+def replay(set: Path, index: int, bank: Path, out: Path | None = None) -> int:
+    """Make a sample of a set again from its record, and compare it with the stored one.
+
+    Exits with 1 if they differ.
+
+    Args:
+        set: folder of the set
+        index: the sample's number in its record, 0 to 2**64 - 1
+        bank: folder of the bank that the set was made from
+        out: PNG for the picture that was made; none if not given
+    """
+    from faceblend.audit.again import again
+
+    made = again(set, index, FaceBank.open(bank), out)
+    print(made)
+    return DONE if made.same else FAILURES
 
 
 def demo(out: Path = Path("demo"), workers: int | None = None) -> int:
@@ -670,6 +707,7 @@ COMMANDS: dict[str, _Entry] = {
     "verify": _Command(function=verify, first=("set",)),
     "doctor": _Command(function=doctor, first=("path",)),
     "inspect": _Command(function=inspect, first=("set",)),
+    "replay": _Command(function=replay, first=("set", "index")),
     "bench": _Group(
         summary="Time a part of the library.",
         commands={

@@ -17,6 +17,7 @@ from rich.console import Console
 from skimage.data import astronaut
 
 from faceblend import atomic
+from faceblend.audit.page import page
 from faceblend.audit.report import Inspection, inspect
 from faceblend.bank import FaceBank
 from faceblend.errors import BadShard
@@ -56,6 +57,7 @@ def demo(out: str | Path = "demo", *, count: int = 120, workers: int = 1) -> Ins
             problems[0].where, problems[0].what, f"delete {root} and run the demo again"
         )
     shown, program = inspect(root / "set"), _program()
+    report_page = page(root / "set", bank=bank)
     console.print(
         f"\nMade from two public-domain photographs: {report.faces} faces in {root / 'bank'}, "
         f"{made.stored} samples in {root / 'set'} (verified, 5 of them replayed byte for byte)."
@@ -63,7 +65,8 @@ def demo(out: str | Path = "demo", *, count: int = 120, workers: int = 1) -> Ins
         "\nNext, with your own photographs:\n"
         f"  {program} extract PHOTOGRAPHS --out bank --group folder\n"
         f"  {program} generate bank --out set --count 10000 --recipe bi\n"
-        f"  {program} inspect set",
+        f"  {program} inspect set --html --bank bank\n"
+        f"\nEverything about the demo's set, in any browser: {report_page}",
         soft_wrap=True,
     )
     return shown

@@ -201,6 +201,44 @@ def unblended(blend: Sample, bank: FaceBank) -> Sample:
     return replay(content, bank)
 
 
+def lent(blend: Sample, bank: FaceBank) -> Image:
+    """What was blended in, alone: aligned, its colours matched, then changed as the blend was.
+
+    Args:
+        blend: a blended sample.
+        bank: the bank that it was made from.
+
+    Returns:
+        (S, S, 3) uint8 RGB, as the sample's picture; mid grey outside the mask's box.
+
+    Raises:
+        BadArgument: the sample is a real one.
+        BadBank: it was made from another bank.
+    """
+    if not blend.label:
+        raise BadArgument(f"sample {blend.index}", "is real", "give a blended one")
+    content = json.loads(blend.record)
+    if content["bank"] != bank.fingerprint:
+        raise BadBank(bank.root, "is another bank", "open the one that the sample was made from")
+    drawn = build(Draw, content["draw"], "record", complete=True)
+    drawing.check(drawn, bank)
+    assert drawn.fake is not None
+    face, foreground = bank[drawn.background], bank[drawn.fake.foreground]
+    image = face.image
+    if drawn.prepared == "background":
+        image = _done("degrade", drawn.prepare, image)
+    elif drawn.prepare:
+        foreground = replace(foreground, image=_done("degrade", drawn.prepare, foreground.image))
+    layers = Layers(image=image, alpha=None, landmarks=face.landmarks)
+    if drawn.working_size is not None:
+        layers = geometry.resize(layers, drawn.working_size)
+    made = compose(layers, foreground, drawn.fake)
+    alone = np.full_like(layers.image, 128)
+    alone[made.box] = made.foreground
+    layers = geometry.resize(replace(layers, image=alone), face.image.shape[0])
+    return np.require(finish(layers, drawn).image, requirements=["C", "O", "W"])
+
+
 def render(background: Face, foreground: Face | None, draw: Draw) -> Layers:
     """Everything from two faces to the finished picture; draws nothing, touches no disk.
 

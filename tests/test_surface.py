@@ -18,6 +18,8 @@ from faceblend.audit import leaks, report
 from faceblend import convert, doctor, forged, generate, splits, store, videos
 from faceblend import convert, doctor, export, forged, generate, splits, store, videos
 from faceblend.audit import diversity, leaks, report
+from faceblend import convert, doctor, forged, generate, splits, store, videos
+from faceblend.audit import again, leaks, page, report
 from faceblend.ingest import extract, index
 from faceblend.recipe import preset_names
 
@@ -74,6 +76,8 @@ PARAMETERS: dict[Any, str] = {
     diversity.diversity_of: "path bank=None",
     diversity.chao_shen: "counts",
     report.inspect: "path out=None * count=24 panel=160",
+    page.page: "path out=None * bank=None count=48 panel=256 licence=None",
+    again.again: "path index bank out=None",
     report.contact_sheet: "samples * panel=160 columns=3",
     report.overlay: "image xray",
 }
@@ -90,6 +94,7 @@ FIELDS = {
     export.SetReport: "out samples pieces kept rejected failed",
     store.VerifyReport: "problems samples shards replayed",
     report.Inspection: "contact_sheet histograms samples",
+    again.Again: "index label image_off xray_off",
 }
 
 
