@@ -4,8 +4,10 @@ The people are the demo's: Eileen Collins (NASA) and Grace Hopper (US Navy), bot
 public domain.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +15,7 @@ import cv2
 import numpy as np
 
 from faceblend import BlendSet, FaceBank, atomic, load_recipe
+from faceblend.audit.page import page
 from faceblend.audit.report import contact_sheet, overlay
 from faceblend.clips import clip
 from faceblend.clips.preview import strip
@@ -71,6 +74,25 @@ def main() -> None:
         save("clip", filmed(bank))
         first = {name: index for index, name in reversed(list(enumerate(names(bank))))}
         draw_all(bank[first["collins"]], bank[first["hopper"]])
+        save_report(page(root / "set", bank=bank))
+
+
+def save_report(file: Path) -> None:
+    """The page as a browser shows it; where there is none, the figure that is there stays."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    if browser is None or find_spec("playwright") is None:
+        print("report.jpg stays as it is: playwright or Chromium is missing")
+        return
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as player:
+        opened = player.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        shown = opened.new_page(viewport={"width": 1200, "height": 860}, color_scheme="light")
+        shown.goto(file.as_uri())
+        shown.locator("input[value=overlay]").check(force=True)
+        taken = np.frombuffer(shown.screenshot(), np.uint8)
+        opened.close()
+    save("report", cv2.cvtColor(cv2.imdecode(taken, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
 
 
 def filmed(bank: FaceBank) -> Image:

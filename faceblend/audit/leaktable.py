@@ -109,7 +109,7 @@ def _interval(told: Mapping[str, Any]) -> Markup:
     return Markup(
         '<svg class="interval" viewBox="0 0 104 14" aria-hidden="true">'
         '<line class="chance" x1="52" y1="0" x2="52" y2="14"/>'
-        '<line x1="{:.1f}" y1="7" x2="{:.1f}" y2="7"/><circle cx="{:.1f}" cy="7" r="4"/></svg>'
+        '<line x1="{:.1f}" y1="7" x2="{:.1f}" y2="7"/><circle cx="{:.1f}" cy="7" r="3"/></svg>'
     ).format(2 + 100 * low, 2 + 100 * high, 2 + 100 * auc)
 
 
