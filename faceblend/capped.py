@@ -40,12 +40,17 @@ def nearest(bank: FaceBank, row: int, top: int, cap: int) -> Int[np.ndarray, " f
 
 
 def arrange(bank: FaceBank, top: int, cap: int) -> None:
-    """Make the table that :func:`nearest` reads, with progress, so that workers find it."""
+    """Make the table that :func:`nearest` reads, with progress, so that workers find it.
+
+    Where a bank keeps no copies, or cannot be written, each process makes its own.
+    """
     path = bank.capped_path(top, cap)
     if path is None or _read(path, (len(bank), top)) is not None:
         return
     with jobs.progress("partners", total=len(bank.reals) * top, unit="places") as report:
-        _write(path, assign(bank, top, cap, heard=report.advance))
+        made = assign(bank, top, cap, heard=report.advance)
+    with suppress(OSError):
+        _write(path, made)
 
 
 def assign(

@@ -194,7 +194,7 @@ def _run(
     kept = sum(entry.count for entry in manifest.shards)
     if "exact" in recipe.searches and (workers > 1 or executor is not None):
         partner.arrange(bank)
-    for one in [member.recipe.partner for member in recipe.mix.values()] or [recipe.partner]:
+    for one in recipe.partners:
         if one.cap is not None:
             capped.arrange(bank, one.top, one.cap)
     with jobs.progress("generate", total=manifest.count, unit="samples", kept=kept) as progress:

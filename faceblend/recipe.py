@@ -406,15 +406,15 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
-    def searches(self) -> set[str]:
-        """The ways in which its blends find their partners: of ``partner.search``."""
-        mixed = {one.recipe.partner.search for one in self.mix.values() if one.weight}
-        return {*mixed} if self.mix else {self.partner.search}
+    def partners(self) -> list[Partner]:
+        """How its blends find their partners: by the recipe, or by each that it mixes."""
+        mixed = [one.recipe.partner for one in self.mix.values() if one.weight]
+        return mixed if self.mix else [self.partner]
 
     @property
     def lends(self) -> bool:
         """Whether any blend of it needs somebody else's face."""
-        return self.searches != {"self"}
+        return any(one.search != "self" for one in self.partners)
 
     def check_fits(self, crop_size: int) -> None:
         """Make sure that the window lies inside crops of ``crop_size`` px.

@@ -11,7 +11,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from faceblend import jobs
+from faceblend import capped, jobs
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, Rejected
 from faceblend.recipe import Recipe, load_recipe
@@ -105,6 +105,9 @@ class OnlineBlend(Dataset[Item]):
         recipe = recipe if isinstance(recipe, Recipe) else load_recipe(os.fspath(recipe))
         self.recipe = replace(recipe, fake_share=1.0) if pairs else recipe
         self.recipe.check_fits(self.bank.crop_size)
+        for one in self.recipe.partners:
+            if one.cap is not None:  # here, or each worker would find them for itself
+                capped.arrange(self.bank, one.top, one.cap)
         self.seed, self.length, self.start, self.pairs = seed, length, start, pairs
         self._blend: tuple[int, Sample] | None = None
         self._pid: int | None = None

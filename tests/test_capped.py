@@ -1,5 +1,6 @@
 """No face lends itself more often than the cap, and everyone gets the nearest that are left."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ from faceblend.draw import draw
 from faceblend.errors import BadRecipe, Rejected
 from faceblend.generate import generate
 from faceblend.neighbours import neighbours
-from faceblend.recipe import Partner, Recipe, load_recipe
+from faceblend.recipe import Member, Partner, Recipe, load_recipe
 from faceblend.search import distances
 from tests.conftest import make_bank
 from tests.test_partner import FAST, banks, landmark_bank
@@ -96,6 +97,29 @@ def test_a_bank_that_keeps_no_copies_is_served_from_memory(tmp_path: Path) -> No
     assert classic.capped_path(1, 1) is None
     found = [capped.nearest(classic, row, 1, 1).tolist() for row in range(len(classic))]
     assert found == [[row] if row >= 0 else [] for row in by_hand(classic, 1, 1)[:, 0]]
+
+
+def test_a_bank_that_cannot_be_written_is_served_from_memory(tmp_path: Path) -> None:
+    bank = split_bank(tmp_path)
+    expected = by_hand(bank, 1, 2)
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / "cache").write_bytes(b"in the way")
+    again = FaceBank.open(tmp_path)
+    capped.arrange(again, 1, 2)
+    assert capped.nearest(again, 0, 1, 2).tolist() == expected[0].tolist()
+    assert (tmp_path / "cache").is_file()
+
+
+def test_a_dataset_and_a_mix_make_the_table_before_anybody_asks(tmp_path: Path) -> None:
+    torch = pytest.importorskip("faceblend.torch", reason="torch is not installed")
+    bank = make_bank(tmp_path)
+    own = load_recipe("bi", {"partner.search": "exact", "partner.top": 2, "partner.cap": 3})
+    mix = Recipe(mix={"one": Member(weight=1, recipe=own)})
+    assert mix.partners == [own.partner]
+    torch.OnlineBlend(bank, mix, seed=0, length=2)
+    path = bank.capped_path(2, 3)
+    assert path is not None
+    assert path.exists()
 
 
 def test_a_recipe_draws_from_the_table_and_nothing_else_moves(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ _FEATURES = {
 
 
 def write_parquet(path: Path, samples: Iterable[Sample], *, image: Picture = "png") -> Written:
-    """Write samples as one parquet file; a row group at a time is in memory.
+    """Write samples as one parquet file; a row group at a time is in memory, 130 MB in all.
 
     Columns: ``image`` and ``xray`` (structs of ``bytes``, the coded picture, and ``path``, its
     name), ``label`` (0 real, 1 blended), ``index``, ``record`` (text), ``landmarks`` (68 of
