@@ -315,10 +315,11 @@ def _title(name: str) -> str:
     return TITLES.get(name, name.replace(".", " › ").replace("_", " "))
 
 
-def _rank(field: Field) -> tuple[int, str]:
+def _rank(field: Field) -> tuple[int, bool, str]:
     order = list(TITLES)
     place = order.index(field.name) if field.name in TITLES else len(order)
-    return place, field.name
+    # who was used goes last: long lists
+    return place, field.name.startswith(("background ", "foreground ")), field.name
 
 
 def _embedded(value: Any) -> Markup:

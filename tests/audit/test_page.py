@@ -183,15 +183,29 @@ def _apart(uri: str, image: np.ndarray) -> float:
     return float(np.abs(_decoded(uri).astype(float) - image).mean())
 
 
-def test_what_lent_and_background_shows_blends_into_the_picture(bank: FaceBank) -> None:
+@pytest.mark.parametrize("steps", [[], [{"ops": {"noise": 1}}]], ids=["plain", "prepared"])
+def test_what_lent_and_background_shows_blends_into_the_picture(
+    bank: FaceBank, steps: list[dict[str, Any]]
+) -> None:
     quiet = {"working.probability": 0, "resample.probability": 0, "jpeg.probability": 0}
-    recipe = load_recipe("bi", {**quiet, "fake_share": 1.0})
+    recipe = load_recipe("bi", {**quiet, "fake_share": 1.0, "prepare.steps": steps})
     for index in range(4):
         one = sample(bank, recipe, 5, index)
         assert one.alpha is not None
         alpha = one.alpha[..., None].astype(float)
         blended = alpha * lent(one, bank) + (1 - alpha) * unblended(one, bank).image
         assert np.abs(blended - one.image).max() <= 0.5 + 1e-3
+
+
+def test_nobody_lends_to_a_real_or_from_another_bank(bank: FaceBank, tmp_path: Path) -> None:
+    both = {}
+    for index in range(12):
+        one = sample(bank, load_recipe("bi"), 0, index)
+        both[one.label] = one
+    with pytest.raises(BadArgument, match="is real"):
+        lent(both[0], bank)
+    with pytest.raises(BadBank, match="is another bank"):
+        lent(both[1], make_bank(tmp_path / "other", videos=2, frames=1))
 
 
 def test_only_what_reals_and_fakes_draw_differently_is_flagged(text: str) -> None:
