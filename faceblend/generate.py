@@ -192,11 +192,11 @@ def _run(
     failed: list[FailedShard] = []
     work = _Shards(bank=bank, recipe=recipe, folder=folder, plan=plan, count=manifest.count)
     kept = sum(entry.count for entry in manifest.shards)
-    if "exact" in recipe.searches and (workers > 1 or executor is not None):
-        partner.arrange(bank)
     for one in recipe.partners:
         if one.cap is not None:
             capped.arrange(bank, one.top, one.cap)
+        elif one.search == "exact" and (workers > 1 or executor is not None):
+            partner.arrange(bank)
     with jobs.progress("generate", total=manifest.count, unit="samples", kept=kept) as progress:
         for outcome in jobs.run(manifest.missing(), work, workers=workers, executor=executor):
             name = plan.shard_name(outcome.task)

@@ -35,6 +35,7 @@ PIXELS = 2
 # vars: the fields of a dataclass as they are, where asdict would copy every list
 _LINE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=vars)
 
+_GREY = 128  # level
 _WIDEST_SCALE = 32  # times; two faces of one bank are never so far apart in size
 # an X-ray that stays below 0.5 everywhere shows a detector nothing: 4 a (1 - a) = 0.5 at
 _SEEN = (0.5 - math.sqrt(0.125), 0.5 + math.sqrt(0.125))
@@ -217,23 +218,16 @@ def lent(blend: Sample, bank: FaceBank) -> Image:
     """
     if not blend.label:
         raise BadArgument(f"sample {blend.index}", "is real", "give a blended one")
-    content = json.loads(blend.record)
-    if content["bank"] != bank.fingerprint:
-        raise BadBank(bank.root, "is another bank", "open the one that the sample was made from")
+    content = read_record(blend.record, bank, FORMAT)
     drawn = build(Draw, content["draw"], "record", complete=True)
     drawing.check(drawn, bank)
-    assert drawn.fake is not None
-    face, foreground = bank[drawn.background], bank[drawn.fake.foreground]
-    image = face.image
-    if drawn.prepared == "background":
-        image = _done("degrade", drawn.prepare, image)
-    elif drawn.prepare:
-        foreground = replace(foreground, image=_done("degrade", drawn.prepare, foreground.image))
-    layers = Layers(image=image, alpha=None, landmarks=face.landmarks)
-    if drawn.working_size is not None:
-        layers = geometry.resize(layers, drawn.working_size)
+    if drawn.fake is None:
+        raise BadArgument(f"sample {blend.index}", "has a real one's record", "give a blend's own")
+    face = bank[drawn.background]
+    layers, foreground = _ready(face, bank[drawn.fake.foreground], drawn)
+    assert foreground is not None
     made = compose(layers, foreground, drawn.fake)
-    alone = np.full_like(layers.image, 128)
+    alone = np.full_like(layers.image, _GREY)
     alone[made.box] = made.foreground
     layers = geometry.resize(replace(layers, image=alone), face.image.shape[0])
     return np.require(finish(layers, drawn).image, requirements=["C", "O", "W"])

@@ -575,8 +575,8 @@ def test_the_windows_of_a_mix_are_those_of_its_recipes() -> None:
 
 
 def test_a_recipe_tells_how_its_partners_are_found() -> None:
-    assert load_recipe("sbi").searches == {"self"}
-    assert load_recipe("mix").searches == {"sampled", "self", "exact"}
+    assert {one.search for one in load_recipe("sbi").partners} == {"self"}
+    assert {one.search for one in load_recipe("mix").partners} == {"sampled", "self", "exact"}
     assert not load_recipe("sbi").lends
     assert load_recipe("bi").lends
     assert not load_recipe("mix", {"mix": {"sbi": 1, "bi": 0}}).lends
