@@ -204,7 +204,7 @@ def test_nobody_lends_to_a_real_or_from_another_bank(bank: FaceBank, tmp_path: P
         both[one.label] = one
     with pytest.raises(BadArgument, match="is real"):
         lent(both[0], bank)
-    with pytest.raises(BadBank, match="is another bank"):
+    with pytest.raises(BadBank, match="has fingerprint"):
         lent(both[1], make_bank(tmp_path / "other", videos=2, frames=1))
 
 
