@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from faceblend.clips import clip
 from faceblend.clips.preview import strip
 from faceblend.demo import photographs
 from faceblend.draw import FakeDraw, MaskDraw, Operation, StagesDraw
+from faceblend.draw import FakeDraw, MaskDraw, Operation, noise
 from faceblend.face import Face, Image
 from faceblend.generate import generate
 from faceblend.ingest.extract import extract
@@ -116,6 +118,8 @@ def draw_all(background: Face, foreground: Face) -> None:
     save("deform", row(bent(background, foreground)))
     save("soften", row(softened(background, foreground)))
     save("degrade", row(degraded(background.image)))
+    for name, pictures in degrade_steps(background.image).items():
+        save(f"degrade-{name}", row(pictures))
 
 
 def family_of(name: str, bank: FaceBank) -> Image:
@@ -165,6 +169,58 @@ def degraded(image: Image) -> list[Image]:
     """As it is; by nearest and bilinear through 64 px; JPEG of quality 60."""
     resampled = [degrade.resample(image, 64, "nearest"), degrade.resample(image, 64, "bilinear")]
     return [image, *resampled, degrade.jpeg(image, 60)]
+
+
+def degrade_steps(image: Image) -> dict[str, list[Image]]:
+    """The steps that a recipe can name, kinds together: as it is, then each."""
+
+    def near(picture: Image) -> Image:
+        # an eye, every pixel as a square: what is lost would be lost by shrinking, too
+        return cv2.resize(picture[100:200, 50:150], (200, 200), interpolation=cv2.INTER_NEAREST)
+
+    def done(name: str, **options: Any) -> Image:
+        return np.asarray(NAMED["degrade"][name](image, **options))
+
+    colours = [
+        image,
+        done("rgb-shift", red=20.0, green=-20.0, blue=-20.0),
+        done("hsv-shift", hue=0.3, saturation=0.1, value=0.0),
+        done("brightness-contrast", brightness=-0.1, contrast=-0.1),
+        done("gamma", exponent=0.7),
+    ]
+    sharpness = [
+        image,
+        done("sharpen", amount=0.5, sigma=2.0),
+        done("blur", sigma=1.5),
+        done("motion-blur", length=8.0, angle=30.0),
+        done("median", width=5),
+    ]
+    sizes = [image] + [
+        done("down-up", times=3.0, down=down, up=up)
+        for down, up in (
+            ("nearest", "nearest"), ("bilinear", "bilinear"), ("area", "bicubic"),
+            ("lanczos", "lanczos"),
+        )
+    ]  # fmt: skip
+    noises = [
+        image,
+        done("noise", sigma=8.0, rng=noise(0)),
+        done("shot-noise", full=500.0, rng=noise(0)),
+    ]
+    codecs = [
+        image,
+        done("jpeg", quality=60, sampling="4:2:0"),
+        done("webp", quality=60),
+        done("h264", crf=32),
+        done("h265", crf=36),
+    ]
+    return {
+        "colours": colours,
+        "sharpness": [near(one) for one in sharpness],
+        "sizes": [near(one) for one in sizes],
+        "noises": [near(one) for one in noises],
+        "codecs": [near(one) for one in codecs],
+    }
 
 
 def row(pictures: Sequence[Image]) -> Image:

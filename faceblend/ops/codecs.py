@@ -41,10 +41,10 @@ def webp(image: Image, *, quality: int) -> Image:
 def h264(image: Image, *, crf: int) -> Image:
     """Encode as the one frame of an H.264 video by x264 and decode again.
 
-    A key frame of preset ``medium``: no motion, and none of the errors that add up from frame
-    to frame. What FF++ calls c23 and c40 are CRFs of whole videos. Colours are BT.601 in
-    limited range, and chroma of half the size is centred on the pixels that it colours, so that
-    none moves.
+    A key frame of preset ``medium``: no motion. What FF++ calls c23 and c40 are CRFs of whole
+    videos; as x264 looks ahead for frames that would inherit from this one and finds none, it
+    loses as much as the worst frames of a whole video do. Colours are BT.601 in limited range,
+    and chroma of half the size is centred on the pixels that it colours, so that none moves.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -58,6 +58,8 @@ def h264(image: Image, *, crf: int) -> Image:
 
 def h265(image: Image, *, crf: int) -> Image:
     """Encode as the one frame of an H.265 video by x265 and decode again; see :func:`h264`.
+
+    It loses about as much as the mean frame of a whole video.
 
     Args:
         image: (H, W, 3) uint8 RGB.

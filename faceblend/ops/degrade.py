@@ -5,6 +5,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
+from numpy.random import Generator
 
 from faceblend.face import Image
 from faceblend.ops.geometry import bilinear, resize_plane
@@ -96,7 +97,7 @@ def jpeg_window(
     return coded[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
 
 
-def noise(image: Image, *, sigma: float, rng: np.random.Generator) -> Image:
+def noise(image: Image, *, sigma: float, rng: Generator) -> Image:
     """Add independent Gaussian noise to every value, rounded and clipped to 0 to 255.
 
     Args:
@@ -110,7 +111,7 @@ def noise(image: Image, *, sigma: float, rng: np.random.Generator) -> Image:
     return _as_bytes(noisy)
 
 
-def shot_noise(image: Image, *, full: float, rng: np.random.Generator) -> Image:
+def shot_noise(image: Image, *, full: float, rng: Generator) -> Image:
     """Add the noise of counting photons, rounded and clipped to 0 to 255.
 
     Independent for every value, Gaussian with the variance that ``full`` photons at 255 give a
