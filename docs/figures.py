@@ -21,8 +21,7 @@ from faceblend.audit.report import contact_sheet, overlay
 from faceblend.clips import clip
 from faceblend.clips.preview import strip
 from faceblend.demo import photographs
-from faceblend.draw import FakeDraw, MaskDraw, Operation, StagesDraw
-from faceblend.draw import FakeDraw, MaskDraw, Operation, noise
+from faceblend.draw import FakeDraw, MaskDraw, Operation, StagesDraw, noise
 from faceblend.face import Face, Image
 from faceblend.generate import generate
 from faceblend.ingest.extract import extract
