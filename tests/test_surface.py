@@ -13,13 +13,8 @@ from typing import Any
 import pytest
 
 import faceblend
-from faceblend import clips, convert, doctor, forged, generate, splits, store, videos
-from faceblend.audit import leaks, report
-from faceblend import convert, doctor, forged, generate, splits, store, videos
-from faceblend import convert, doctor, export, forged, generate, splits, store, videos
-from faceblend.audit import diversity, leaks, report
-from faceblend import convert, doctor, forged, generate, splits, store, videos
-from faceblend.audit import again, leaks, page, report
+from faceblend import clips, convert, doctor, export, forged, generate, splits, store, videos
+from faceblend.audit import again, diversity, leaks, page, report
 from faceblend.ingest import extract, index
 from faceblend.recipe import preset_names
 

@@ -20,7 +20,17 @@ degrade   ``(image) -> image``
 from collections.abc import Callable
 from typing import Any
 
-from faceblend.ops import blend, codecs, color, degrade, mask, warp
+from faceblend.ops import (
+    bending,
+    blend,
+    codecs,
+    color,
+    degrade,
+    mask,
+    regions,
+    transport,
+    warp,
+)
 from faceblend.ops.named import Choice, Op, Option, Seed, Span, op
 
 __all__ = ["NAMED", "Choice", "Op", "Option", "Seed", "Span", "named"]
@@ -31,6 +41,10 @@ NAMED: dict[str, dict[str, Op]] = {
         "full": op(mask.full),
         "extended": op(mask.extended),
         "components": op(mask.components),
+        "regions": op(regions.regions, parts=Span(1, 255, 1, 255)),
+        "eyes": op(regions.eyes),
+        "mouth": op(regions.mouth),
+        "nose": op(regions.nose),
     },
     "warp": {
         "elastic": op(
@@ -39,14 +53,37 @@ NAMED: dict[str, dict[str, Op]] = {
             sigma=Span(7.0, 7.0, 0.1, 200),
             rng=Seed(),
         ),
+        "elastic-grid": op(
+            bending.elastic_grid,
+            points=Span(6, 6, 2, 64),
+            sigma=Span(4.0, 4.0, 0, 256),
+            rng=Seed(),
+        ),
     },
     "color": {
         "none": op(color.none),
         "mean": op(color.mean),
         "mean-std": op(color.mean_std),
         "lab": op(color.lab),
+        "mkl": op(transport.mkl),
+        "idt": op(transport.idt, iterations=Span(10, 10, 1, 100), rng=Seed()),
+        "sot": op(
+            transport.sot,
+            steps=Span(10, 10, 1, 100),
+            batch=Span(4, 4, 1, 64),
+            smooth=Span(0.0, 2.0, 0, 100),
+            rng=Seed(),
+        ),
+        "histogram": op(transport.histogram),
     },
-    "blend": {"alpha": op(blend.alpha)},
+    "blend": {
+        "alpha": op(blend.alpha),
+        "poisson": op(blend.poisson),
+        "pyramid": op(blend.pyramid, levels=Span(2, 5, 1, 8)),
+        "frequency": op(
+            blend.frequency, sigma=Span(0.0, 1.0, 0, 50), width=Span(4.0, 16.0, 0.5, 200)
+        ),
+    },
     "degrade": {
         "noise": op(degrade.noise, sigma=Span(1.0, 8.0, 0, 255), rng=Seed()),
         "rgb-shift": op(

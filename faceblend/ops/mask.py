@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Shaped
 
-from faceblend.face import Alpha, Landmarks, Mask
+from faceblend.face import Alpha, Mask
 
 JAW = range(17)
 BROWS = range(17, 27)
@@ -34,43 +34,46 @@ _FULL = (
     (*BROWS, 0, CHIN, 16),  # brows down to the ends and the tip of the jaw
     (*RIDGE, *range(31, 36)),  # nose
 )
-# under each brow point, the point of the eye that it is raised away from
-_UNDER_BROW = (36, 37, 37, 38, 39, 42, 43, 44, 44, 45)
+UNDER_BROW = (36, 37, 37, 38, 39, 42, 43, 44, 44, 45)
+"""Under each point of the brows, the point of the eye that it is raised away from."""
+
 _FRACTION_BITS = 4
 _WIDE = 16  # px; from here on a ramp is worked out at half the resolution
 
 Points = Float32[np.ndarray, "_ 2"]
+"""``(x, y)`` in pixels: the 68 landmarks, the forehead's 13 after them where they are known, or
+some of them."""
 
 
-def hull(landmarks: Landmarks, size: int) -> Mask:
-    """Convex hull of all 68 points.
+def hull(landmarks: Points, size: int) -> Mask:
+    """Convex hull of all points: with the forehead where there are 81.
 
     Args:
-        landmarks: (68, 2) float32 in pixels.
+        landmarks: (68, 2) or (81, 2) float32 in pixels.
         size: side of the square mask, px.
 
     Returns:
         (size, size) bool.
     """
-    return _fill([landmarks], size)
+    return fill([landmarks], size)
 
 
-def full(landmarks: Landmarks, size: int) -> Mask:
+def full(landmarks: Points, size: int) -> Mask:
     """Jaw with mouth, brows with chin, and nose, each as a convex hull; see :func:`hull`."""
-    return _fill([landmarks[list(part)] for part in _FULL], size)
+    return fill([landmarks[list(part)] for part in _FULL], size)
 
 
-def extended(landmarks: Landmarks, size: int) -> Mask:
-    """Convex hull with the brows raised by half their distance from the eye: some forehead."""
-    points = landmarks.copy()
+def extended(landmarks: Points, size: int) -> Mask:
+    """Hull of the 68 with brows raised by half their distance from the eye: some forehead."""
+    points = landmarks[:68].copy()
     brows = points[17:27]
-    points[17:27] = brows + (brows - landmarks[list(_UNDER_BROW)]) / 2
-    return _fill([points], size)
+    points[17:27] = brows + (brows - landmarks[list(UNDER_BROW)]) / 2
+    return fill([points], size)
 
 
-def components(landmarks: Landmarks, size: int) -> Mask:
+def components(landmarks: Points, size: int) -> Mask:
     """Union of the hulls of eight parts of the face: the outline may turn inwards."""
-    return _fill([landmarks[list(part)] for part in _COMPONENTS], size)
+    return fill([landmarks[list(part)] for part in _COMPONENTS], size)
 
 
 def erode(mask: Mask, width: int) -> Mask:
@@ -203,7 +206,16 @@ def _wider(
     )
 
 
-def _fill(parts: Sequence[Points], size: int) -> Mask:
+def fill(parts: Sequence[Points], size: int) -> Mask:
+    """The union of the parts' convex hulls; a part inside the picture has a pixel at least.
+
+    Args:
+        parts: each some ``(x, y)``, float32, px.
+        size: side of the square mask, px.
+
+    Returns:
+        (size, size) bool.
+    """
     canvas = np.zeros((size, size), np.uint8)
     for part in parts:
         points = np.rint(part * (1 << _FRACTION_BITS)).astype(np.int32)

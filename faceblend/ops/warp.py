@@ -7,6 +7,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
+from numpy.random import Generator
 
 from faceblend.face import Image, Landmarks, Mask
 from faceblend.ops.geometry import low_pass, reach
@@ -206,7 +207,7 @@ def bend(mask: Mask, offsets: Float32[np.ndarray, "points_down points_across 2"]
     return bent.view(np.bool_)
 
 
-def elastic(mask: Mask, *, alpha: float, sigma: float, rng: np.random.Generator) -> Mask:
+def elastic(mask: Mask, *, alpha: float, sigma: float, rng: Generator) -> Mask:
     """Read a mask through a smooth random field; beyond the picture it is empty.
 
     Simard et al., *Best practices for convolutional neural networks applied to visual document
@@ -229,7 +230,7 @@ def elastic(mask: Mask, *, alpha: float, sigma: float, rng: np.random.Generator)
     return np.asarray(bent).view(np.bool_)
 
 
-def _elastic(size: int, alpha: float, sigma: float, rng: np.random.Generator) -> Field:
+def _elastic(size: int, alpha: float, sigma: float, rng: Generator) -> Field:
     grown = size / 256
     wide = sigma * grown
     points = min(size, math.ceil(_SMOOTH * size / wide))
