@@ -378,6 +378,42 @@ def finish(layers: Layers, draw: Draw) -> Layers:
     return geometry.flip(cut, horizontal=draw.flip_horizontal, vertical=draw.flip_vertical)
 
 
+def alpha_of(landmarks: Landmarks, crop_size: int, draw: Draw) -> Alpha:
+    """The alpha that a draw's blend has in its sample, without the faces' pixels.
+
+    Args:
+        landmarks: (68, 2) float32 of the background's face, px of its crop.
+        crop_size: side of the crop, px.
+        draw: a blend's.
+
+    Returns:
+        (S, S) float32 in [0, 1], exactly that of :func:`render`; S is ``draw.crop.size``.
+
+    Raises:
+        Rejected: the mask came out empty or tiny.
+        BadArgument: the draw is a real sample's.
+    """
+    if draw.fake is None:
+        raise BadArgument("draw", "is a real sample's", "give that of a blend")
+    size = draw.working_size or crop_size
+    placed = landmarks
+    if size != crop_size:
+        placed = geometry.resize_points(landmarks, crop_size, size)
+    alpha = _alpha(placed, size, draw.fake)
+    window = draw.crop
+    rows, columns = (slice(start, start + window.size) for start in (window.top, window.left))
+    if size != crop_size:
+        alpha = geometry.resize_plane(alpha, crop_size)
+    alpha = alpha[rows, columns]
+    if draw.flip_horizontal:
+        alpha = alpha[:, ::-1]
+    if draw.flip_vertical:
+        alpha = alpha[::-1]
+    alpha = np.ascontiguousarray(alpha)
+    _reject_faint(alpha, draw.fake)
+    return alpha
+
+
 @cache
 def versions() -> dict[str, str | int]:
     """The versions that decide a sample's bytes."""
