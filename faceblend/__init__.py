@@ -22,6 +22,7 @@ out. The map, in the order in which data flows:
     clips/      blended video: consecutive frames, one draw a clip
     audit/      look, don't trust: contact sheets, histograms, diversity, leaks
     doctor/     what is wrong with a bank, or with photographs and videos
+    audit/      look, don't trust: contact sheets, histograms, shortcuts, leaks
     forged/     X-rays of real forgeries, from their masks or originals
     demo        two public-domain people, from photograph to verified set
     bench/      every speed claim as a command
