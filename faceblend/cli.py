@@ -634,6 +634,107 @@ def replay(set: Path, index: int, bank: Path, out: Path | None = None) -> int:
     return DONE if made.same else FAILURES
 
 
+def audit(
+    sets: list[Path] | None = None,
+    bank: list[Path] | None = None,
+    recipe: Recipe = Recipe(),  # noqa: B008 - main() gives the one that was named
+    count: int = 4000,
+    seed: int = 0,
+    leaks: bool = False,
+    distance: int = 8,
+    json: Path | None = None,
+    plot: Path | None = None,
+    workers: int | None = None,
+    strict: bool = False,
+) -> int:
+    """Measure whether reals and fakes differ where no foreground shows; or what sets share.
+
+    Args:
+        sets: folder of a set, or none for a recipe and a bank; with --leaks several, and banks
+            that are split
+        bank: folder of the bank: without a set the one to render from, else what a set was made
+            from, which tells people apart; with --leaks one or more
+        recipe: without a set, preset or YAML file; --recipe.FIELD VALUE overrides a field
+        count: without a set, samples to render; nothing is stored
+        seed: without a set, the run's, 0 to 2**64 - 1
+        leaks: look for people, videos, sources and faces that two sets or splits share, and for
+            near-duplicates
+        distance: with --leaks, 0 to 16 of 64 bits by which the perceptual hashes of
+            near-duplicates may differ
+        json: file for the numbers; audit.json inside a set if not given
+        plot: PNG of them; audit.png inside a set if not given. Not with --leaks
+        workers: processes; every core if not given. The numbers do not depend on it
+        strict: exit with 1 if there is a shortcut, or something is shared
+    """
+    sets, banks = sets or [], [FaceBank.open(path) for path in bank or ()]
+    if leaks:
+        if plot is not None:
+            raise BadArgument("--plot", "has nothing to show with --leaks", "drop it")
+        return _audit_leaks(sets, banks, distance, json, strict)
+    if len(sets) > 1 or len(banks) > 1:
+        raise BadArgument("audit", "looks at one set and its bank", "give one, or add --leaks")
+    return _audit_shortcuts(sets, banks, recipe, count, seed, json, plot, _cores(workers), strict)
+
+
+def _audit_leaks(
+    sets: Sequence[Path], banks: Sequence[FaceBank], distance: int, json: Path | None, strict: bool
+) -> int:
+    from faceblend.audit.overlap import overlap
+
+    found = overlap(sets, banks, distance=distance)
+    if json is not None:
+        atomic.write_json(json, found.to_dict())
+    if found.shared:
+        table = Table("", "shared", "by", "as", title="on both sides")
+        for one in found.shared[:_SHOWN]:
+            table.add_row(one.kind, one.what, " / ".join(one.sides), " / ".join(one.roles))
+        Console(markup=False).print(table)
+    print(found)
+    return FAILURES if strict and found.shared else DONE
+
+
+def _audit_shortcuts(
+    sets: Sequence[Path],
+    banks: Sequence[FaceBank],
+    recipe: Recipe,
+    count: int,
+    seed: int,
+    json: Path | None,
+    plot: Path | None,
+    workers: int,
+    strict: bool,
+) -> int:
+    from faceblend.audit.chart import save_chart
+    from faceblend.audit.measure import measure_recipe, measure_set
+    from faceblend.audit.shortcuts import needs, shortcuts
+    from faceblend.store import BlendSet
+
+    needs()
+    if sets:
+        folder = sets[0]
+        json = json if json is not None else folder / "audit.json"
+        plot = plot if plot is not None else folder / "audit.png"
+        with BlendSet(folder) as blends:
+            measured = measure_set(blends, banks[0] if banks else None, workers=workers)
+        what = str(folder)
+    elif banks:
+        measured = measure_recipe(banks[0], recipe, count=count, seed=seed, workers=workers)
+        what = f"{recipe.name}, {count:,} samples of seed {seed}"
+    else:
+        raise BadArgument("audit", "has nothing to look at", "give a set, or --recipe and --bank")
+    found = shortcuts(measured)
+    if json is not None:
+        atomic.write_json(json, {"audited": what, **found.to_dict()})
+    if plot is not None:
+        save_chart(found, what, plot)
+    table = Table("outside the masks", "AUC", "95% interval", "", title=what)
+    for one in (found.overall, *found.groups):
+        table.add_row(one.group, f"{one.auc:.3f}", f"{one.low:.3f} to {one.high:.3f}", one.verdict)
+    Console(markup=False).print(table)
+    print(found)
+    return FAILURES if strict and found.leaks else DONE
+
+
 def demo(out: Path = Path("demo"), workers: int | None = None) -> int:
     """Go the whole way on two public-domain people: photographs, bank, set, report.
 
@@ -708,6 +809,7 @@ COMMANDS: dict[str, _Entry] = {
     "doctor": _Command(function=doctor, first=("path",)),
     "inspect": _Command(function=inspect, first=("set",)),
     "replay": _Command(function=replay, first=("set", "index")),
+    "audit": _Command(function=audit, first=("sets",)),
     "bench": _Group(
         summary="Time a part of the library.",
         commands={
@@ -826,7 +928,11 @@ def _add_argument(
         shown = f"{default:g}" if isinstance(default, float) else default
         words += f" (default: {shown})"
     plain = next(part for part in (*get_args(kind), kind) if part is not type(None))
-    if positional:
+    if get_origin(plain) is list:
+        (each,), number = get_args(plain), "*" if positional else "+"
+        name = parameter.name if positional else option
+        command.add_argument(name, nargs=number, type=each, help=words, metavar="PATH")
+    elif positional:
         many = None if required else "?"
         given = {"choices": get_args(kind)} if get_origin(kind) is Literal else {"type": plain}
         command.add_argument(parameter.name, nargs=many, help=words, **given)

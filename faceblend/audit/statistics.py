@@ -21,6 +21,7 @@ Numbers = Float64[np.ndarray, " numbers"]
 TILE = 24
 """px; the spectrum is that of squares so wide that lie in the region whole."""
 
+_APART = ((0, 1), (1, 0), (0, 2), (2, 0), (1, 1))  # rows, columns between neighbours
 _STEP = 12  # px between tiles
 _BLOCK = 8  # px, of JPEG
 _TINY = 1e-3  # levels squared; below the noise of rounding, 1/12
@@ -97,23 +98,27 @@ def noise(image: Image, grey: Plane, region: Region) -> Numbers:
     Co-occurrences are of residuals rounded and cut to -2 to 2, sign and order not told apart.
     """
     found = []
+    apart = {one: np.logical_and(*_moved(region, *one)) for one in _APART}
     for kernel in _FILTERS.values():
         residual = cv2.filter2D(grey, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
         values = residual[region]
-        power = float(np.mean(values**2)) + _TINY
+        squares = values * values
+        power = float(np.mean(squares)) + _TINY
         found += [
             np.log(power),
             np.log(np.abs(values).mean() + _TINY),
-            np.log(np.mean(values**4) / power**2 + _TINY),
+            np.log(np.mean(squares * squares) / power**2 + _TINY),
             np.mean(np.abs(values) < 0.5),
         ]
-        for down, right in ((0, 1), (1, 0), (0, 2), (2, 0), (1, 1)):
-            one, other = _neighbours(residual, region, down, right)
-            found.append(float(np.mean(one * other)) / power)
-        level = np.clip(np.rint(residual), -2, 2).astype(np.int64)
+        for (down, right), both in apart.items():
+            one, other = _moved(residual, down, right)
+            together = cv2.multiply(cv2.multiply(one, other), both.astype(np.float32))
+            found.append(cv2.sumElems(together)[0] / (int(both.sum()) + 1e-9) / power)
+        level = np.clip(np.rint(residual), -2, 2).astype(np.int8)
         for down, right in ((0, 1), (1, 0)):
-            one, other = _neighbours(level, region, down, right)
-            pairs = np.bincount((one + 2) * 5 + other + 2, minlength=25).reshape(5, 5)
+            one, other = _moved(level, down, right)
+            cells = np.where(apart[down, right], 5 * one + other + np.int8(12), np.int8(25))
+            pairs = np.bincount(cells.ravel(), minlength=26)[:25].reshape(5, 5)
             pairs = pairs + pairs.T + pairs[::-1, ::-1] + pairs.T[::-1, ::-1]
             shares = pairs[_kept_pairs()] / pairs.sum()
             found += np.log(shares + 1e-4).tolist()
@@ -171,9 +176,11 @@ def colour(image: Image, grey: Plane, region: Region) -> Numbers:  # noqa: ARG00
     """Means, spreads and correlations of the channels, saturation, and the detail of chroma."""
     values = image[region].astype(np.float64)
     spread = values.std(0)
-    strongest = values.max(1)
-    saturation = (strongest - values.min(1)) / np.maximum(strongest, 1)
-    bins = np.histogram(saturation, np.linspace(0, 1, 9))[0] / len(values)
+    red, green, blue = values.T
+    strongest = np.maximum(np.maximum(red, green), blue)
+    weakest = np.minimum(np.minimum(red, green), blue)
+    eighth = (8 * (strongest - weakest) / np.maximum(strongest, 1)).astype(np.int64)
+    bins = np.bincount(np.minimum(eighth, 7), minlength=8) / len(values)
     ends = [np.mean(values == 0), np.mean(values == 255)]
     planes = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb).astype(np.float32)
     fine = [np.mean(_laplacian(planes[..., c])[region] ** 2) for c in range(3)]
@@ -245,14 +252,10 @@ def _kept_pairs() -> tuple[np.ndarray, np.ndarray]:
     return kept[:, 0], kept[:, 1]
 
 
-def _neighbours(
-    plane: np.ndarray, region: Region, down: int, right: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _moved(plane: np.ndarray, down: int, right: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels that have a neighbour so far away, and those neighbours."""
     rows, columns = plane.shape
-    first = np.s_[: rows - down, : columns - right]
-    second = np.s_[down:, right:]
-    both = region[first] & region[second]
-    return plane[first][both], plane[second][both]
+    return plane[: rows - down, : columns - right], plane[down:, right:]
 
 
 def _steps_by_place(plane: Plane, region: Region) -> np.ndarray:

@@ -231,41 +231,32 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> FaceBank:
     return make_bank(tmp_path_factory.mktemp("people"), videos=6, frames=2)
 
 
-def test_a_recipe_that_resamples_fakes_alone_is_flagged_and_its_repair_is_not(
-    quick: None, people: FaceBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("reals", [False, True], ids=["fakes alone", "both"])
+def test_resampling_before_the_blend_is_flagged_where_fakes_alone_take_it(
+    reals: bool, people: FaceBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [
-        "audit",
-        "--bank",
-        str(people.root),
-        "--recipe",
-        "bi",
-        "--count",
-        "90",
-        "--workers",
-        "1",
-    ]
-    words += ["--recipe.deform.probability", "0", "--recipe.resample.probability", "0"]
-    words += [
-        "--recipe.partner.candidates",
-        "20",
-        "--recipe.working.size",
-        "[128, 160]",
-        "--strict",
-    ]
-    out = ["--json", str(tmp_path / "audit.json"), "--plot", str(tmp_path / "audit.png")]
-    assert main([*words, *out, "--recipe.working.reals", "false"]) == FAILURES
-    told = json.loads((tmp_path / "audit.json").read_text())
-    assert told["overall"]["auc"] > 0.9
-    assert told["overall"]["verdict"] == "leaks"
-    assert {one["group"] for one in told["groups"] if one["verdict"] == "leaks"} >= {
-        "sharpness",
-        "noise",
+    told_of = {
+        "deform.probability": "0",
+        "resample.probability": "0",
+        "partner.candidates": "20",
+        "working.size": "[128, 160]",
+        "working.reals": str(reals).lower(),
     }
+    words = ["audit", "--bank", str(people.root), "--count", "90", "--workers", "1", "--strict"]
+    words += [word for name, value in told_of.items() for word in (f"--recipe.{name}", value)]
+    words += ["--json", str(tmp_path / "audit.json"), "--plot", str(tmp_path / "audit.png")]
+    assert main(words) == (DONE if reals else FAILURES)
+    told = json.loads((tmp_path / "audit.json").read_text())
+    leaking = {one["group"] for one in told["groups"] if one["verdict"] == "leaks"}
     assert (tmp_path / "audit.png").read_bytes().startswith(b"\x89PNG")
-    assert "shortcut: outside the masks" in capsys.readouterr().out
-    assert main(words) == DONE
-    assert "no shortcut found" in capsys.readouterr().out
+    if reals:
+        assert not leaking
+        assert "no shortcut found" in capsys.readouterr().out
+    else:
+        assert told["overall"]["auc"] > 0.9
+        assert leaking >= {"sharpness", "noise"}
+        assert "shortcut: outside the masks" in capsys.readouterr().out
 
 
 def test_a_set_and_its_recipe_are_measured_alike(
@@ -282,8 +273,9 @@ def test_a_set_and_its_recipe_are_measured_alike(
         np.testing.assert_array_equal(values, rendered.values[group])
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_numbers_of_a_set_are_left_inside_it(
-    people: FaceBank, small: Recipe, tmp_path: Path, quick: None
+    people: FaceBank, small: Recipe, tmp_path: Path
 ) -> None:
     generate(people, small, tmp_path / "set", count=60)
     assert main(["audit", str(tmp_path / "set"), "--workers", "1"]) == DONE
