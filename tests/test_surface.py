@@ -15,6 +15,8 @@ import pytest
 import faceblend
 from faceblend import clips, convert, doctor, export, forged, generate, splits, store, videos
 from faceblend.audit import again, diversity, leaks, page, report
+from faceblend import convert, doctor, forged, generate, splits, store, videos
+from faceblend.audit import leaks, measure, overlap, report, shortcuts
 from faceblend.ingest import extract, index
 from faceblend.recipe import preset_names
 
@@ -51,6 +53,10 @@ PARAMETERS: dict[Any, str] = {
     index.index: "dataset root * fakes=None workers=1",
     splits.split: "videos rule * official=None shares=(0.1, 0.1)",
     leaks.leaks: "videos",
+    overlap.overlap: "paths banks=() * distance=8",
+    measure.measure_set: "blends bank=None * workers=1",
+    measure.measure_recipe: "bank recipe * count seed=0 workers=1",
+    shortcuts.shortcuts: "measured * seed=0",
     videos.read_videos: "path root=None",
     videos.write_videos: "videos path",
     extract.extract: "source out * group='folder' subject=None labels='all' split='all' "
