@@ -14,9 +14,7 @@ import pytest
 
 import faceblend
 from faceblend import clips, convert, doctor, export, forged, generate, splits, store, videos
-from faceblend.audit import again, diversity, leaks, page, report
-from faceblend import convert, doctor, forged, generate, splits, store, videos
-from faceblend.audit import leaks, measure, overlap, report, shortcuts
+from faceblend.audit import again, diversity, leaks, measure, overlap, page, report, shortcuts
 from faceblend.ingest import extract, index
 from faceblend.recipe import preset_names
 
