@@ -391,7 +391,7 @@ def test_the_commands_write_the_page_and_make_a_sample_again(
     with BlendSet(made) as opened:
         stored = next(one for one in opened if one.index == int(told[1]["index"]))
     np.testing.assert_array_equal(cv2.imread(str(picture))[..., ::-1], stored.image)
-    assert main(["inspect", str(made), "--bank", str(bank.root)]) == 2
+    assert main(["inspect", str(made), "--licence", str(tmp_path / "terms.txt")]) == 2
     assert "add --html" in capsys.readouterr().err
 
 
