@@ -18,11 +18,9 @@ out. The map, in the order in which data flows:
     generate    the job: the shards still missing, rendered and committed
     export/     a finished set as classic folders, WebDataset tars, parquet
     torch       the same samples for a DataLoader: from shards, or blended online
-    audit/      look, don't trust: contact sheets, histograms, leaks
-    clips/      blended video: consecutive frames, one draw a clip
-    audit/      look, don't trust: contact sheets, histograms, diversity, leaks
     doctor/     what is wrong with a bank, or with photographs and videos
-    audit/      look, don't trust: contact sheets, histograms, shortcuts, leaks
+    audit/      look, don't trust: contact sheets, a page, diversity, shortcuts, leaks
+    clips/      blended video: consecutive frames, one draw a clip
     forged/     X-rays of real forgeries, from their masks or originals
     demo        two public-domain people, from photograph to verified set
     bench/      every speed claim as a command
