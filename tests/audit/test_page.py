@@ -24,6 +24,7 @@ from faceblend.audit.again import again
 from faceblend.audit.drawn import Field, Tally, facts, largest_gap, read, tallied
 from faceblend.audit.leaktable import leak_table
 from faceblend.audit.page import NAME, _embedded, _policy, page
+from faceblend.audit.shortcuts import Leak, Shortcuts
 from faceblend.bank import FaceBank
 from faceblend.cli import main
 from faceblend.errors import BadArgument, BadBank, BadShard
@@ -34,14 +35,18 @@ from faceblend.store import BlendSet
 from tests.conftest import make_bank
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!--\u2028'\"&{{7*7}}"
-AUDIT = {
-    "samples": 40,
-    "overall": {"auc": 0.83, "low": 0.79, "high": 0.86, "leaks": True},
-    "statistics": {
-        "blocks": {"auc": 0.5, "low": 0.45, "high": 0.55, "leaks": False},
-        HOSTILE: {"auc": 0.85, "low": 0.8, "high": 0.9, "leaks": True, "more": [1]},
-    },
-}
+AUDIT = Shortcuts(
+    overall=Leak(group="overall", auc=0.83, low=0.79, high=0.86),
+    groups=(
+        Leak(group="blocks", auc=0.5, low=0.45, high=0.55),
+        Leak(group=HOSTILE, auc=0.85, low=0.8, high=0.9),
+    ),
+    reals=21,
+    fakes=18,
+    left_out={"real": 0, "fake": 1},
+    people=5,
+    told_by="video",
+).to_dict()
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +225,8 @@ def test_only_what_reals_and_fakes_draw_differently_is_flagged(text: str) -> Non
 def test_the_audit_is_shown_and_its_absence_told(text: str, made: Path, tmp_path: Path) -> None:
     shown = plain(text)
     assert "A shortcut was found: AUC 0.830 (0.790 to 0.860)" in shown
-    assert "blocks 0.5 0.45 0.55 no" in shown
+    assert "blocks 0.500 0.450 to 0.550 none found" in shown
+    assert "21 reals and 18 fakes of 5 people, told apart by video; 1 more" in shown
     copy = Path(shutil.copytree(made, tmp_path / "copy"))
     (copy / "audit.json").unlink()
     assert "Not audited" in plain(page(copy).read_text())
@@ -233,18 +239,19 @@ def test_the_audit_is_shown_and_its_absence_told(text: str, made: Path, tmp_path
         "[]",
         "{",
         "[" * 100_000,
-        '{"overall": 3, "statistics": {"a": 1}}',
-        '{"overall": {}}',
-        '{"overall": {"auc": "high", "leaks": 1}}',
-        '{"overall": {"auc": NaN, "low": null}}',
+        "{}",
+        json.dumps({**AUDIT, "overall": 3}),
+        json.dumps({**AUDIT, "leaks": "yes"}),
+        json.dumps({**AUDIT, "groups": [{"auc": 1}]}),
+        json.dumps({**AUDIT, "overall": {**AUDIT["overall"], "low": float("nan")}}),
     ],
-    ids=range(8),
+    ids=range(9),
 )
-def test_an_audit_of_any_kind_breaks_no_page(content: str, tmp_path: Path) -> None:
+def test_a_damaged_audit_breaks_no_page_and_is_told(content: str, tmp_path: Path) -> None:
     (tmp_path / "audit.json").write_text(content)
     table = leak_table(tmp_path / "audit.json")
     assert table is not None
-    assert bool(table.fault) == (not content.startswith('{"'))
+    assert "audit.json cannot be read" in table.fault
 
 
 # -- sets of all kinds ---------------------------------------------------------------

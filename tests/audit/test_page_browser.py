@@ -31,7 +31,9 @@ PHONE, DESK = {"width": 375, "height": 812}, {"width": 1440, "height": 900}
 def made(bank: FaceBank, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("browser") / "set"
     generate(bank, load_recipe("bi", {"name": HOSTILE}), folder, count=30)
-    audit = {"overall": {"auc": 0.5, "leaks": False}, "statistics": {HOSTILE: {"auc": 0.5}}}
+    row = {"group": HOSTILE, "auc": 0.5, "low": 0.4, "high": 0.6, "verdict": "none found"}
+    audit = {"leaks": False, "overall": row, "groups": [row], "reals": 1, "fakes": 1}
+    audit |= {"left_out": {"real": 0}, "people": 2, "told_by": "video"}
     (folder / "audit.json").write_text(json.dumps(audit))
     return folder
 
