@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 
 from faceblend import atomic, codec, search
 from faceblend.errors import BadBank, BadImage
-from faceblend.face import Face, Image, Landmarks
+from faceblend.face import Face, Forehead, Image, Landmarks
 
 FORMAT = 1
 """Version of the folder's layout; a bank of another version is refused."""
@@ -54,7 +54,11 @@ SCHEMA = pa.schema(
 )
 """Columns of ``faces.parquet``; ``docs/formats.md`` says what each holds."""
 
+FOREHEAD = pa.field("forehead", pa.list_(pa.float32(), 26))
+"""One more column, only where a face of the bank has those points."""
 
+
+_NO_FOREHEAD = np.full(26, np.nan, np.float32).tobytes()
 _ALWAYS = ("video", "frame", "label", "source", "crop", "landmarks")  # columns without gaps
 _BEYOND = 1e6  # px; no picture is so large
 _BATCH = 8192  # rows that are Python objects at a time
@@ -89,6 +93,8 @@ class FaceRow:
     """``train``, ``val`` or ``test``, where the bank is split."""
     label: int = 0
     """0 real, 1 forged."""
+    forehead: list[float] | None = None
+    """26 numbers ``x68, y68, ...``: the 13 further points of dlib's 81-point model."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,6 +125,9 @@ class FaceBank:
     reals: np.ndarray
     """Rows of real faces, ascending int64: the only ones that blends are made of."""
     _reopen: tuple[str, ...] = field(repr=False)
+    forehead: np.ndarray | None = None
+    """(faces, 13, 2) float32, pixels of the crops, NaN where a face has none; memory-mapped where
+    possible. None where no face has any."""
 
     # -- opening ---------------------------------------------------------------------
 
@@ -141,7 +150,13 @@ class FaceBank:
             )
         landmarks = _mapped_landmarks(root, meta["fingerprint"], table.num_rows)
         return cls._build(
-            root, meta["crop_size"], meta["fingerprint"], landmarks, table, ("open", str(root))
+            root,
+            meta["crop_size"],
+            meta["fingerprint"],
+            landmarks,
+            table,
+            ("open", str(root)),
+            _mapped_forehead(root, meta["fingerprint"], table.num_rows),
         )
 
     @classmethod
@@ -203,8 +218,9 @@ class FaceBank:
             BadBank: there is no row, two rows share a crop, or one has not 68 landmarks.
         """
         root = Path(root)
-        table, points = _ordered(rows, root)
-        return cls._build(root, crop_size, _fingerprint(table, points, crop_size), points, table)
+        table, points, forehead = _ordered(rows, root)
+        fingerprint = _fingerprint(table, points, crop_size, forehead)
+        return cls._build(root, crop_size, fingerprint, points, table, (), forehead)
 
     @classmethod
     def create(
@@ -227,11 +243,11 @@ class FaceBank:
             BadBank: there is no row, two rows share a crop, or one has not 68 landmarks.
         """
         root = Path(path)
-        bare, points = _ordered(rows, root)
+        bare, points, forehead = _ordered(rows, root)
         meta = {
             "format": FORMAT,
             "crop_size": crop_size,
-            "fingerprint": _fingerprint(bare, points, crop_size),
+            "fingerprint": _fingerprint(bare, points, crop_size, forehead),
             "faces": bare.num_rows,
             "videos": pc.count_distinct(bare["video"]).as_py(),
             "subjects": pc.count_distinct(bare["subject"], mode="only_valid").as_py(),
@@ -242,7 +258,8 @@ class FaceBank:
         for copy in (root / "cache").glob("*-*.np[yz]"):
             copy.unlink()  # of what the bank held before
         with atomic.replacing(root / "faces.parquet") as temporary:
-            pq.write_table(_with_landmarks(bare, points), temporary, write_page_checksum=True)
+            whole = _with_forehead(_with_landmarks(bare, points), forehead)
+            pq.write_table(whole, temporary, write_page_checksum=True)
         atomic.write_json(root / "bank.json", meta)
         return cls.open(root)
 
@@ -255,6 +272,7 @@ class FaceBank:
         landmarks: np.ndarray,
         table: pa.Table,
         reopen: tuple[str, ...] = (),
+        forehead: np.ndarray | None = None,
     ) -> "FaceBank":
         return cls(
             root=root,
@@ -267,13 +285,14 @@ class FaceBank:
             splits=_codes(table["split"]),
             reals=np.flatnonzero(table["label"].to_numpy() == 0),
             _reopen=reopen,
+            forehead=forehead,
         )
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         if self._reopen:
             return _reopened, self._reopen
         whole = (self.root, self.crop_size, self.fingerprint, self.landmarks, self.table)
-        return FaceBank._build, whole
+        return FaceBank._build, (*whole, (), self.forehead)
 
     # -- searching -------------------------------------------------------------------
 
@@ -370,18 +389,21 @@ class FaceBank:
         row = range(len(self))[row]
         cell = {name: column[row].as_py() for name, column in self._cells.items()}
         landmarks = np.array(self.landmarks[row], np.float32)
-        # NaN fails this too
-        if not np.abs(landmarks).max() <= _FARTHEST * self.crop_size:
-            raise BadImage(
-                self.root / cell["crop"],
-                f"its landmarks reach {np.abs(landmarks).max():.0f} px, and a crop has "
-                f"{self.crop_size}",
-                "extract this face again, or leave it out",
-            )
+        forehead = self.forehead_of(row)
+        for points in (landmarks, landmarks if forehead is None else forehead):
+            # NaN fails this too
+            if not np.abs(points).max() <= _FARTHEST * self.crop_size:
+                raise BadImage(
+                    self.root / cell["crop"],
+                    f"its landmarks reach {np.abs(points).max():.0f} px, and a crop has "
+                    f"{self.crop_size}",
+                    "extract this face again, or leave it out",
+                )
         return Face(
             row=row,
             image=self.image(row),
             landmarks=landmarks,
+            forehead=forehead,
             crop=cell["crop"],
             video=cell["video"],
             frame=cell["frame"],
@@ -399,6 +421,12 @@ class FaceBank:
     def crop(self, row: int) -> str:
         """Path of a face's crop inside the bank: its lasting name."""
         return str(self._cells["crop"][row].as_py())
+
+    def forehead_of(self, row: int) -> Forehead | None:
+        """The 13 points of a face's forehead, px of its crop; None where it has none."""
+        if self.forehead is None or np.isnan(self.forehead[row, 0, 0]):
+            return None
+        return np.array(self.forehead[row], np.float32)
 
     def image(self, row: int) -> Image:
         """A face's crop: its kept pixels where :meth:`decode` was called, else its file's.
@@ -509,14 +537,21 @@ def _reopened(how: str, *where: Any) -> FaceBank:
     return FaceBank.open(*where) if how == "open" else FaceBank.from_landmarks_json(*where)
 
 
-def _ordered(rows: Iterable[FaceRow], root: Path) -> tuple[pa.Table, np.ndarray]:
-    """Rows in their order as a table without landmarks, and those as one array."""
+def _ordered(
+    rows: Iterable[FaceRow], root: Path
+) -> tuple[pa.Table, np.ndarray, np.ndarray | None]:
+    """Rows in their order as a table without landmarks, and those as arrays, foreheads last."""
     # Arrow keeps a row in a tenth of what its Python objects take
     parts: list[pa.Table] = []
-    points = bytearray()
+    points, foreheads, count = bytearray(), bytearray(), 0
     for batch in _batched(rows):
         for row in batch:
             points += _points(row.landmarks, root / row.crop).tobytes()
+            if row.forehead is not None:
+                # nothing is kept of a bank without, so those before it are filled in here
+                foreheads += _NO_FOREHEAD * (count - len(foreheads) // len(_NO_FOREHEAD))
+                foreheads += _forehead(row.forehead, root / row.crop).tobytes()
+            count += 1
         parts.append(_table(batch))
     if not parts:
         raise BadBank(
@@ -528,7 +563,12 @@ def _ordered(rows: Iterable[FaceRow], root: Path) -> tuple[pa.Table, np.ndarray]
     keys = [(name, "ascending") for name in ("video", "frame", "crop")]
     order = pc.sort_indices(table, sort_keys=keys)
     landmarks = np.frombuffer(points, np.float32).reshape(-1, 68, 2)
-    return table.take(order).combine_chunks(), landmarks[order.to_numpy()]
+    ordered = table.take(order).combine_chunks(), landmarks[order.to_numpy()]
+    if not foreheads:
+        return *ordered, None
+    foreheads += _NO_FOREHEAD * (count - len(foreheads) // len(_NO_FOREHEAD))
+    further = np.frombuffer(foreheads, np.float32).reshape(-1, 13, 2)
+    return *ordered, further[order.to_numpy()]
 
 
 def _batched(rows: Iterable[FaceRow]) -> Iterator[list[FaceRow]]:
@@ -575,6 +615,16 @@ def _mapped_landmarks(root: Path, fingerprint: str, faces: int) -> np.ndarray:
     # parquet cannot be mapped; an uncompressed copy under the bank's fingerprint can
     cache = root / "cache" / f"landmarks-{fingerprint[:16]}.npy"
     return _mapped(cache, (faces, 68, 2), lambda: _read_points(root / "faces.parquet"))
+
+
+def _mapped_forehead(root: Path, fingerprint: str, faces: int) -> np.ndarray | None:
+    path = root / "faces.parquet"
+    with _reading(path):
+        there = pq.read_schema(path, memory_map=True).names
+    if FOREHEAD.name not in there:
+        return None
+    cache = root / "cache" / f"forehead-{fingerprint[:16]}.npy"
+    return _mapped(cache, (faces, 13, 2), lambda: _read_foreheads(path))
 
 
 def _mapped(
@@ -654,6 +704,33 @@ def _read_points(path: Path) -> Iterator[np.ndarray]:
             yield points
 
 
+def _read_foreheads(path: Path) -> Iterator[np.ndarray]:
+    """Blocks of (faces, 13, 2), NaN where a cell is empty."""
+    with (
+        _reading(path),
+        pq.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file,
+    ):
+        for batch in file.iter_batches(_BATCH, columns=[FOREHEAD.name]):
+            column = batch.column(0)
+            try:
+                numbers = np.asarray(column.cast(FOREHEAD.type).flatten())
+            except pa.ArrowException as error:
+                raise BadBank(
+                    path,
+                    f"holds a 'forehead' that is not 26 numbers ({_first_line(error)})",
+                    "give 13 times x, y, or an empty cell",
+                ) from error
+            points = np.full((len(column), 13, 2), np.nan, np.float32)
+            points[np.asarray(column.is_valid())] = numbers.reshape(-1, 13, 2)
+            if np.isfinite(points).sum() < numbers.size:
+                raise BadBank(
+                    path,
+                    "holds a 'forehead' with points that are no numbers",
+                    "give 13 times x, y, or an empty cell",
+                )
+            yield points
+
+
 def _table(rows: Sequence[FaceRow]) -> pa.Table:
     """Every column but the landmarks."""
     fields = [column for column in SCHEMA if column.name != "landmarks"]
@@ -670,23 +747,51 @@ def _with_landmarks(table: pa.Table, points: np.ndarray) -> pa.Table:
     return table.add_column(place, SCHEMA.field("landmarks"), column)
 
 
+def _with_forehead(table: pa.Table, points: np.ndarray | None) -> pa.Table:
+    if points is None:
+        return table
+    none = pa.array(np.isnan(points[:, 0, 0]))
+    flat = pa.array(points.reshape(-1), pa.float32())
+    return table.append_column(FOREHEAD, pa.FixedSizeListArray.from_arrays(flat, 26, mask=none))
+
+
 def _points(landmarks: list[float], where: Path) -> Landmarks:
-    try:
-        points = np.asarray(landmarks, np.float32)
-    except (TypeError, ValueError):
-        points = np.empty(0, np.float32)
-    if points.shape != (136,) or not np.isfinite(points).all():
+    points = _finite(landmarks)
+    if points.shape != (136,):
         raise BadBank(where, "its landmarks are not 136 finite numbers", "give 68 times x, y")
     return points.reshape(68, 2)
 
 
-def _fingerprint(table: pa.Table, points: np.ndarray, crop_size: int) -> str:
+def _forehead(numbers: list[float], where: Path) -> Forehead:
+    points = _finite(numbers)
+    if points.shape != (26,):
+        raise BadBank(
+            where, "its forehead is not 26 finite numbers", "give 13 times x, y, or None"
+        )
+    return points.reshape(13, 2)
+
+
+def _finite(numbers: list[float]) -> np.ndarray:
+    """As float32; empty where one is no finite number."""
+    try:
+        points = np.asarray(numbers, np.float32)
+    except (TypeError, ValueError):
+        return np.empty(0, np.float32)
+    return points if np.isfinite(points).all() else np.empty(0, np.float32)
+
+
+def _fingerprint(
+    table: pa.Table, points: np.ndarray, crop_size: int, forehead: np.ndarray | None = None
+) -> str:
     # columns spelled out rather than the file's bytes: those change with parquet's writer
     digest = hashlib.sha256(f"faceblend bank {FORMAT} {crop_size} {len(points)}\n".encode())
     for name in ("video", "frame", "subject", "split", "label", "crop", "crc32"):
         for value in table[name].to_pylist():
             digest.update(repr(value).encode() + b"\0")
     digest.update(np.ascontiguousarray(points, "<f4").data)
+    if forehead is not None:
+        digest.update(b"forehead\n")
+        digest.update(np.ascontiguousarray(forehead, "<f4").data)
     return digest.hexdigest()
 
 

@@ -17,6 +17,9 @@ Landmarks = Float32[np.ndarray, "68 2"]
 """The 68 points of iBUG 300-W as ``(x, y)``: jaw 0-16, brows 17-26, nose 27-35,
 eyes 36-47, mouth 48-67; left and right as the viewer sees them."""
 
+Forehead = Float32[np.ndarray, "13 2"]
+"""Points 68 to 80 of dlib's 81-point model as ``(x, y)``, along the upper edge of the forehead."""
+
 Mask = Bool[np.ndarray, "height width"]
 """Which pixels belong to the region that is swapped, before its edge is softened."""
 
@@ -49,3 +52,5 @@ class Face:
     """``train``, ``val`` or ``test``, where the bank is split."""
     label: int = 0
     """0 real, 1 forged."""
+    forehead: Forehead | None = None
+    """In pixels of the crop, where the bank has it: masks then know 81 points."""

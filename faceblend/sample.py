@@ -291,7 +291,12 @@ def _ready(background: Face, foreground: Face | None, draw: Draw) -> tuple[Layer
     elif foreground is not None and draw.prepare:
         changed = _done("degrade", draw.prepare, foreground.image)
         foreground = replace(foreground, image=changed)
-    layers = Layers(image=image, alpha=None, landmarks=background.landmarks)
+    layers = Layers(
+        image=image,
+        alpha=None,
+        landmarks=background.landmarks,
+        forehead=background.forehead,
+    )
     if draw.working_size is not None:
         layers = geometry.resize(layers, draw.working_size)
     return layers, foreground
@@ -319,7 +324,7 @@ def compose_frames(
     """
     size = backgrounds[0].image.shape[0]
     alphas = [
-        _alpha(below.landmarks, size, fake) for below, fake in zip(backgrounds, fakes, strict=True)
+        _alpha(_points(below), size, fake) for below, fake in zip(backgrounds, fakes, strict=True)
     ]
     boxes = [masks.bounding_box(alpha) for alpha in alphas]
     if any(rows.stop == 0 for rows, _ in boxes):
@@ -378,11 +383,12 @@ def finish(layers: Layers, draw: Draw) -> Layers:
     return geometry.flip(cut, horizontal=draw.flip_horizontal, vertical=draw.flip_vertical)
 
 
-def alpha_of(landmarks: Landmarks, crop_size: int, draw: Draw) -> Alpha:
+def alpha_of(landmarks: masks.Points, crop_size: int, draw: Draw) -> Alpha:
     """The alpha that a draw's blend has in its sample, without the faces' pixels.
 
     Args:
-        landmarks: (68, 2) float32 of the background's face, px of its crop.
+        landmarks: (68, 2) float32 of the background's face, px of its crop; (81, 2) where its
+            forehead is known.
         crop_size: side of the crop, px.
         draw: a blend's.
 
@@ -450,7 +456,13 @@ def _rendered(bank: FaceBank, drawn: Draw, index: int, record: str) -> Sample:
     )
 
 
-def _alpha(landmarks: Landmarks, size: int, fake: FakeDraw) -> Alpha:
+def _points(layers: Layers) -> masks.Points:
+    if layers.forehead is None:
+        return layers.landmarks
+    return np.concatenate([layers.landmarks, layers.forehead])
+
+
+def _alpha(landmarks: masks.Points, size: int, fake: FakeDraw) -> Alpha:
     drawn = fake.mask
     if fake.move is not None:
         landmarks = warp.carried(landmarks, _movement(fake.move, size))

@@ -22,7 +22,7 @@ from faceblend import draw as drawing
 from faceblend.bank import FaceBank, FaceRow
 from faceblend.draw import Draw
 from faceblend.errors import BadArgument, BadBank, BadRecipe, Rejected
-from faceblend.face import Alpha, Landmarks
+from faceblend.face import Alpha
 from faceblend.ops import geometry
 from faceblend.ops import mask as masks
 from faceblend.ops.geometry import Layers
@@ -98,9 +98,11 @@ class Zones:
         row = FaceRow(video="", frame=0, source="", crop="", landmarks=[0.0] * 136)
         return FaceBank.in_place(Path(), [row], crop_size=self.crop_size)
 
-    def _landmarks(self, sample: Sample, drawn: Draw) -> Landmarks:
+    def _landmarks(self, sample: Sample, drawn: Draw) -> masks.Points:
         if self.bank is not None:
-            return np.array(self.bank.landmarks[drawn.background], np.float32)
+            landmarks = np.array(self.bank.landmarks[drawn.background], np.float32)
+            forehead = self.bank.forehead_of(drawn.background)
+            return landmarks if forehead is None else np.concatenate([landmarks, forehead])
         layers = Layers(image=sample.image, alpha=None, landmarks=sample.landmarks)
         upright = geometry.flip(
             layers, horizontal=drawn.flip_horizontal, vertical=drawn.flip_vertical

@@ -204,6 +204,10 @@ def _steady_faces(bank: FaceBank, rows: list[int], step: int) -> list[Face]:
     faces = [bank[row] for row in rows]
     times = runs(bank, step).times(rows)
     points = np.stack([face.landmarks for face in faces])
+    foreheads = [face.forehead for face in faces if face.forehead is not None]
+    whole = len(foreheads) == len(faces)
+    if whole:
+        points = np.concatenate([points, np.stack(foreheads)], axis=1)
     where = matrices(bank, rows)
     if where is None:
         # nobody knows where the crops stood: they stay, and points are smoothed inside them
@@ -215,7 +219,8 @@ def _steady_faces(bank: FaceBank, rows: list[int], step: int) -> list[Face]:
         steadied, points = steady.steadied(crops, points, where, times)
         images = list(steadied)
     return [
-        replace(face, image=image, landmarks=at)
+        # a forehead that is there in some frames only would flicker
+        replace(face, image=image, landmarks=at[:68], forehead=at[68:] if whole else None)
         for face, image, at in zip(faces, images, points, strict=True)
     ]
 

@@ -19,14 +19,15 @@ import numpy as np
 
 from faceblend.bank import FaceBank, FaceRow
 from faceblend.errors import BadBank
-from faceblend.face import Landmarks
 from faceblend.ingest.rearranged import Index, find_index, read_index
+from faceblend.ops.mask import Points
 
 COMPRESSIONS = ("c0", "raw", "c23", "c40")
 """Folders that hold one film at several compressions: its faces never lend to each other."""
 
 POINTS = (68, 81)
-"""Landmarks of a face in such a tree; the first 68 of 81 are those of iBUG 300-W."""
+"""Landmarks of a face in such a tree; the first 68 of 81 are those of iBUG 300-W, the other 13
+the forehead's."""
 
 _REAL = {"original_sequences", "original_videos", "source_videos", "real"}
 _REAL |= {"Celeb-real", "YouTube-real"}
@@ -182,7 +183,8 @@ class _Found:
                 frame=number,
                 source=(beside / "videos" / f"{folder.name}.mp4").as_posix(),
                 crop=frame.as_posix(),
-                landmarks=points.ravel().tolist(),
+                landmarks=points[:68].ravel().tolist(),
+                forehead=points[68:].ravel().tolist() or None,
                 label=label,
                 split=split,
             )
@@ -291,7 +293,7 @@ def _png_size(path: Path) -> tuple[int, int]:
     return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
 
 
-def _points(path: Path) -> Landmarks:
+def _points(path: Path) -> Points:
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise _OddError("bad-landmarks", "its landmark file is too large to be one")
@@ -307,8 +309,8 @@ def _points(path: Path) -> Landmarks:
     if points.shape not in [(count, 2) for count in POINTS]:
         shape = "x".join(map(str, points.shape)) or "one number"
         raise _OddError("bad-landmarks", f"its landmarks are {shape}, and not 68x2 or 81x2")
-    first = points[:68].astype(np.float64)
+    points = points.astype(np.float64)
     # NaN fails this too
-    if not np.abs(first).max() < _BEYOND or not np.ptp(first, axis=0).all():
+    if not np.abs(points).max() < _BEYOND or not np.ptp(points[:68], axis=0).all():
         raise _OddError("bad-landmarks", "its landmarks are no numbers, or all in one line")
-    return first.astype(np.float32)
+    return points.astype(np.float32)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from faceblend.face import Alpha, Image, Landmarks
+from faceblend.face import Alpha, Forehead, Image, Landmarks
 
 # iBUG 300-W: where each point stands in the mirror image
 MIRRORED = np.array(
@@ -43,6 +43,8 @@ class Layers:
     """(H, W) float32 in [0, 1]; None where nothing was blended in."""
     landmarks: Landmarks
     """(68, 2) float32 ``(x, y)`` in pixels of ``image``."""
+    forehead: Forehead | None = None
+    """(13, 2) float32, as ``landmarks``, in no lasting order; None where nobody knows it."""
 
 
 def crop(layers: Layers, *, top: int, left: int, height: int, width: int) -> Layers:
@@ -58,10 +60,12 @@ def crop(layers: Layers, *, top: int, left: int, height: int, width: int) -> Lay
             f"of {rows} rows and {columns} columns"
         )
     window = np.s_[top : top + height, left : left + width]
+    corner = np.array([left, top], np.float32)
     return Layers(
         image=layers.image[window],
         alpha=None if layers.alpha is None else layers.alpha[window],
-        landmarks=layers.landmarks - np.array([left, top], np.float32),
+        landmarks=layers.landmarks - corner,
+        forehead=None if layers.forehead is None else layers.forehead - corner,
     )
 
 
@@ -76,14 +80,17 @@ def flip(layers: Layers, *, horizontal: bool, vertical: bool) -> Layers:
     code = -1 if horizontal and vertical else int(horizontal)
     height, width = layers.image.shape[:2]
     points = layers.landmarks.copy()
-    if horizontal:
-        points[:, 0] = width - 1 - points[:, 0]
-    if vertical:
-        points[:, 1] = height - 1 - points[:, 1]
+    forehead = None if layers.forehead is None else layers.forehead.copy()
+    for some in (points,) if forehead is None else (points, forehead):
+        if horizontal:
+            some[:, 0] = width - 1 - some[:, 0]
+        if vertical:
+            some[:, 1] = height - 1 - some[:, 1]
     return Layers(
         image=np.asarray(cv2.flip(layers.image, code)),
         alpha=None if layers.alpha is None else np.asarray(cv2.flip(layers.alpha, code)),
         landmarks=points[MIRRORED] if horizontal != vertical else points,
+        forehead=forehead,
     )
 
 
@@ -100,10 +107,13 @@ def resize(layers: Layers, size: int) -> Layers:
         image=resize_plane(layers.image, size),
         alpha=None if layers.alpha is None else resize_plane(layers.alpha, size),
         landmarks=resize_points(layers.landmarks, old, size),
+        forehead=None if layers.forehead is None else resize_points(layers.forehead, old, size),
     )
 
 
-def resize_points(points: Landmarks, old: int, new: int) -> Landmarks:
+def resize_points(
+    points: Float32[np.ndarray, "count 2"], old: int, new: int
+) -> Float32[np.ndarray, "count 2"]:
     """Where points of an ``old`` px wide picture stand once it is ``new`` px wide."""
     return (points + np.float32(0.5)) * np.float32(new / old) - np.float32(0.5)
 

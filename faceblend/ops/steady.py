@@ -15,7 +15,7 @@ Times = Float64[np.ndarray, " frames"]
 """Frame numbers, ascending, in units of the usual distance between two of them."""
 
 Crops = UInt8[np.ndarray, "frames side side 3"]
-Points = Float32[np.ndarray, "frames 68 2"]
+Points = Float32[np.ndarray, "frames points 2"]
 Matrices = Float64[np.ndarray, "frames 2 3"]
 
 PLACE = (2, 1.0)
@@ -64,18 +64,18 @@ def steadied(
 
     Args:
         crops: (T, S, S, 3) uint8 RGB.
-        landmarks: (T, 68, 2) float32, px of the crops.
+        landmarks: (T, 68, 2) float32, px of the crops; more points than 68 are carried along.
         crop_to_frame: (T, 2, 3) float64, ``(x, y, 1)`` of the crop to ``(x, y)`` of the frame.
         times: of the frames.
 
     Returns:
-        (T, S, S, 3) uint8 RGB and (T, 68, 2) float32, px of the new crops.
+        (T, S, S, 3) uint8 RGB and as many points, float32, px of the new crops.
     """
     size = crops.shape[1]
     middle = np.array([(size - 1) / 2, (size - 1) / 2, 1.0])
     place, shape = smoother(times, *PLACE), smoother(times, *SHAPE)
     points = np.stack([_carried(*pair) for pair in zip(landmarks, crop_to_frame, strict=True)])
-    centres = points.mean(axis=1)
+    centres = points[:, :68].mean(axis=1)
     linear, beside = crop_to_frame[:, :, :2], crop_to_frame @ middle - centres
     smooth_centres = place @ centres
     smooth_points = _each(shape, points - centres[:, None]) + smooth_centres[:, None]

@@ -92,6 +92,7 @@ def test_frames_and_landmarks_are_read_as_they_lie(root: Path) -> None:
     picture = root / YOUTUBE / "frames" / "000" / "012.png"
     assert np.array_equal(face.image, cv2.imread(str(picture))[..., ::-1])
     assert np.array_equal(face.landmarks, np.load(points_of(picture))[:68])
+    assert np.array_equal(face.forehead, np.load(points_of(picture))[68:])
     assert sorted(root.rglob("*")) == before
 
 
@@ -101,6 +102,8 @@ def test_68_points_of_any_number_type_serve_as_well(root: Path) -> None:
     bank = open_deepfakebench(root)
     row = bank.table["crop"].to_pylist().index(f"{YOUTUBE}/frames/000/000.png")
     assert np.array_equal(bank[row].landmarks, landmarks(1, 68) + np.float32(0.25))
+    assert [bank[one].forehead is None for one in range(len(bank))].count(True) == 1
+    assert bank[row].forehead is None
 
 
 def test_the_datasets_folders_tell_what_is_forged(root: Path) -> None:
