@@ -22,7 +22,7 @@ from faceblend.clips import clip
 from faceblend.clips.preview import strip
 from faceblend.demo import photographs
 from faceblend.draw import FakeDraw, MaskDraw, Operation, StagesDraw, noise
-from faceblend.face import Face, Image
+from faceblend.face import Face, Image, Mask
 from faceblend.generate import generate
 from faceblend.ingest.extract import extract
 from faceblend.ops import NAMED, degrade
@@ -109,6 +109,7 @@ def names(bank: FaceBank) -> list[str]:
 def draw_all(background: Face, foreground: Face) -> None:
     for kind in NAMED["mask"]:
         fake = replace(PLAIN, mask=replace(PLAIN.mask, kind=kind))
+        background = replace(background, segment=ellipse(background))
         save(f"mask-{kind}", steps(blend(background, foreground, fake)))
     for color in NAMED["color"]:
         operation = Operation(name=color, options={})
@@ -130,8 +131,24 @@ def family_of(name: str, bank: FaceBank) -> Image:
 
 
 def blend(background: Face, foreground: Face, fake: FakeDraw) -> Blend:
-    layers = Layers(image=background.image, alpha=None, landmarks=background.landmarks)
+    layers = Layers(
+        image=background.image,
+        alpha=None,
+        landmarks=background.landmarks,
+        segment=background.segment,
+    )
     return compose(layers, foreground, fake)
+
+
+def ellipse(face: Face) -> Mask:
+    """What a user's segmentation may say: the ellipse around brows, chin and some forehead."""
+    left, top = face.landmarks.min(axis=0)
+    right, bottom = face.landmarks.max(axis=0)
+    top -= (bottom - top) / 4
+    rows, columns = np.indices(face.image.shape[:2])
+    across = (2 * columns - left - right) / (right - left)
+    down = (2 * rows - top - bottom) / (bottom - top)
+    return np.asarray(across**2 + down**2 <= 1)
 
 
 def steps(made: Blend) -> Image:

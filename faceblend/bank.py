@@ -5,6 +5,7 @@ A bank is a folder (``docs/formats.md``)::
     bank/bank.json        format version, crop size, fingerprint, counts, how it was made
     bank/faces.parquet    one row a face
     bank/crops/...        one picture a face
+    bank/segments/...     the user's own masks of the faces, where there are any
 
 The landmarks are memory-mapped, so a million faces cost a worker what it touches.
 """
@@ -31,7 +32,7 @@ import pyarrow.parquet as pq
 
 from faceblend import atomic, codec, search
 from faceblend.errors import BadBank, BadImage
-from faceblend.face import Face, Forehead, Image, Landmarks
+from faceblend.face import Face, Forehead, Image, Landmarks, Mask
 
 FORMAT = 1
 """Version of the folder's layout; a bank of another version is refused."""
@@ -427,6 +428,42 @@ class FaceBank:
         if self.forehead is None or np.isnan(self.forehead[row, 0, 0]):
             return None
         return np.array(self.forehead[row], np.float32)
+
+    def segment(self, row: int) -> Mask:
+        """The user's own segmentation of a face, which lies in ``segments/`` beside ``crops/``.
+
+        It has the crop's path and the suffix ``.png``. The fingerprint does not know it.
+
+        Returns:
+            (crop_size, crop_size) bool; anything but zero is face.
+
+        Raises:
+            BadImage: the file is missing, damaged or not of the crops' size.
+        """
+        crop = PurePosixPath(self.crop(row))
+        if _leaves(str(crop)):
+            raise BadImage(crop, "leaves the bank's folder", "extract the bank again")
+        inside = crop.relative_to("crops") if crop.parts[0] == "crops" else crop
+        path = self.root / "segments" / inside.with_suffix(".png")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BadImage(
+                path,
+                f"cannot be read ({error.strerror})",
+                "put the face's segment there, or leave the mask segmentation out of the recipe",
+            ) from error
+        segment = None if codec.cut_short(data) else codec.decode_mask(data)
+        if segment is None:
+            raise BadImage(path, "is not a picture that can be decoded", "replace the file")
+        if segment.shape != (self.crop_size, self.crop_size):
+            height, width = segment.shape
+            raise BadImage(
+                path,
+                f"is {width}x{height} where its crop is {self.crop_size}x{self.crop_size}",
+                "make a segment of the crop as it lies in the bank",
+            )
+        return segment
 
     def image(self, row: int) -> Image:
         """A face's crop: its kept pixels where :meth:`decode` was called, else its file's.

@@ -13,7 +13,7 @@ import deflate
 import numpy as np
 from jaxtyping import UInt8
 
-from faceblend.face import Image
+from faceblend.face import Image, Mask
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")  # length and kind
@@ -68,6 +68,21 @@ def decode(data: bytes, side: int) -> Image | None:
     if picture is None and data:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     return None if picture is None else np.asarray(picture)
+
+
+def decode_mask(data: bytes) -> Mask | None:
+    """Decode a mask, 8 or 16 bits, grey or coloured; opacity does not count.
+
+    Args:
+        data: a file's bytes.
+
+    Returns:
+        (H, W) bool, true where any channel is not zero; None where it is no picture.
+    """
+    # as coloured, since grey would round a dark colour down to zero
+    how = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
+    return None if picture is None else np.asarray(picture.any(axis=2))
 
 
 def cut_short(data: bytes) -> bool:

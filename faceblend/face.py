@@ -54,3 +54,6 @@ class Face:
     """0 real, 1 forged."""
     forehead: Forehead | None = None
     """In pixels of the crop, where the bank has it: masks then know 81 points."""
+    segment: Mask | None = None
+    """(H, W) bool, the user's own segmentation of the face; only where a mask asks for it, see
+    :meth:`FaceBank.segment <faceblend.bank.FaceBank.segment>`."""

@@ -12,7 +12,7 @@ from typing import Any, SupportsIndex
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 import faceblend
 from faceblend import draw as drawing
@@ -37,6 +37,7 @@ _LINE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=Fal
 
 _GREY = 128  # level
 _WIDEST_SCALE = 32  # times; two faces of one bank are never so far apart in size
+_Segment = Bool[np.ndarray, "side side"]  # of a crop, where Mask names the sample's own axes
 # an X-ray that stays below 0.5 everywhere shows a detector nothing: 4 a (1 - a) = 0.5 at
 _SEEN = (0.5 - math.sqrt(0.125), 0.5 + math.sqrt(0.125))
 
@@ -223,7 +224,7 @@ def lent(blend: Sample, bank: FaceBank) -> Image:
     drawing.check(drawn, bank)
     if drawn.fake is None:
         raise BadArgument(f"sample {blend.index}", "has a real one's record", "give a blend's own")
-    face = bank[drawn.background]
+    face = background_of(bank, drawn)
     layers, foreground = _ready(face, bank[drawn.fake.foreground], drawn)
     assert foreground is not None
     made = compose(layers, foreground, drawn.fake)
@@ -231,6 +232,21 @@ def lent(blend: Sample, bank: FaceBank) -> Image:
     alone[made.box] = made.foreground
     layers = geometry.resize(replace(layers, image=alone), face.image.shape[0])
     return np.require(finish(layers, drawn).image, requirements=["C", "O", "W"])
+
+
+def background_of(bank: FaceBank, drawn: Draw) -> Face:
+    """The face whose picture stays, with its segment where the draw's mask asks for it.
+
+    Raises:
+        BadImage: its crop or its segment cannot be read.
+    """
+    face = bank[drawn.background]
+    return replace(face, segment=bank.segment(face.row)) if asks_segment(drawn) else face
+
+
+def asks_segment(drawn: Draw) -> bool:
+    """Whether the draw's mask is made of the background's segment."""
+    return drawn.fake is not None and NAMED["mask"][drawn.fake.mask.kind].segmented
 
 
 def render(background: Face, foreground: Face | None, draw: Draw) -> Layers:
@@ -296,6 +312,7 @@ def _ready(background: Face, foreground: Face | None, draw: Draw) -> tuple[Layer
         alpha=None,
         landmarks=background.landmarks,
         forehead=background.forehead,
+        segment=background.segment,
     )
     if draw.working_size is not None:
         layers = geometry.resize(layers, draw.working_size)
@@ -324,7 +341,8 @@ def compose_frames(
     """
     size = backgrounds[0].image.shape[0]
     alphas = [
-        _alpha(_points(below), size, fake) for below, fake in zip(backgrounds, fakes, strict=True)
+        _alpha(_points(below), size, fake, below.segment)
+        for below, fake in zip(backgrounds, fakes, strict=True)
     ]
     boxes = [masks.bounding_box(alpha) for alpha in alphas]
     if any(rows.stop == 0 for rows, _ in boxes):
@@ -383,7 +401,9 @@ def finish(layers: Layers, draw: Draw) -> Layers:
     return geometry.flip(cut, horizontal=draw.flip_horizontal, vertical=draw.flip_vertical)
 
 
-def alpha_of(landmarks: masks.Points, crop_size: int, draw: Draw) -> Alpha:
+def alpha_of(
+    landmarks: masks.Points, crop_size: int, draw: Draw, segment: _Segment | None = None
+) -> Alpha:
     """The alpha that a draw's blend has in its sample, without the faces' pixels.
 
     Args:
@@ -391,6 +411,7 @@ def alpha_of(landmarks: masks.Points, crop_size: int, draw: Draw) -> Alpha:
             forehead is known.
         crop_size: side of the crop, px.
         draw: a blend's.
+        segment: (crop_size, crop_size) bool of the background, for masks that are made of it.
 
     Returns:
         (S, S) float32 in [0, 1], exactly that of :func:`render`; S is ``draw.crop.size``.
@@ -405,7 +426,8 @@ def alpha_of(landmarks: masks.Points, crop_size: int, draw: Draw) -> Alpha:
     placed = landmarks
     if size != crop_size:
         placed = geometry.resize_points(landmarks, crop_size, size)
-    alpha = _alpha(placed, size, draw.fake)
+        segment = None if segment is None else geometry.resize_mask(segment, size)
+    alpha = _alpha(placed, size, draw.fake, segment)
     window = draw.crop
     rows, columns = (slice(start, start + window.size) for start in (window.top, window.left))
     if size != crop_size:
@@ -440,7 +462,7 @@ def _number(name: str, value: SupportsIndex) -> int:
 
 def _rendered(bank: FaceBank, drawn: Draw, index: int, record: str) -> Sample:
     foreground = None if drawn.fake is None else bank[drawn.fake.foreground]
-    layers = render(bank[drawn.background], foreground, drawn)
+    layers = render(background_of(bank, drawn), foreground, drawn)
     alpha = layers.alpha
     if alpha is None:
         alpha = np.zeros(layers.image.shape[:2], np.float32)
@@ -462,12 +484,23 @@ def _points(layers: Layers) -> masks.Points:
     return np.concatenate([layers.landmarks, layers.forehead])
 
 
-def _alpha(landmarks: masks.Points, size: int, fake: FakeDraw) -> Alpha:
+def _alpha(landmarks: masks.Points, size: int, fake: FakeDraw, segment: Mask | None) -> Alpha:
     drawn = fake.mask
     if fake.move is not None:
-        landmarks = warp.carried(landmarks, _movement(fake.move, size))
+        movement = _movement(fake.move, size)
+        landmarks = warp.carried(landmarks, movement)
+        segment = None if segment is None else warp.carried_mask(segment, movement)
     kind = Operation(name=drawn.kind, options=drawn.options)
-    region: Mask = _do("mask", kind, landmarks, size)
+    asked: dict[str, Mask] = {}
+    if NAMED["mask"][drawn.kind].segmented:
+        if segment is None:
+            raise BadArgument(
+                "background",
+                f"has no segment, which the mask {drawn.kind} is made of",
+                "give a face with Face.segment, or a bank that has segments/",
+            )
+        asked = {"segment": segment}
+    region: Mask = _do("mask", kind, landmarks, size, **asked)
     if drawn.offsets is not None:
         region = warp.bend(region, np.asarray(drawn.offsets, np.float32))
     elif drawn.warp is not None:
@@ -495,13 +528,13 @@ def _done(kind: str, operations: Sequence[Operation], image: Image) -> Image:
     return image
 
 
-def _do(kind: str, operation: Operation, *arguments: Any) -> Any:
+def _do(kind: str, operation: Operation, *arguments: Any, **asked: Any) -> Any:
     known = NAMED[kind][operation.name]
     options = dict(operation.options)
     for name, option in known.options.items():
         if isinstance(option, Seed):
             options[name] = drawing.noise(options[name])
-    return known(*arguments, **options)
+    return known(*arguments, **options, **asked)
 
 
 def _alignment(background: Layers, foreground: Face, fake: FakeDraw, size: int) -> warp.Matrix:

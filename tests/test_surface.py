@@ -83,7 +83,8 @@ PARAMETERS: dict[Any, str] = {
 MEMBERS = {
     faceblend.BlendSet: "close finished images labels pixels records xrays",
     faceblend.FaceBank: "capped_path create crop decode decoded forehead_of from_landmarks_json"
-    " image in_place index neighbours neighbours_path open read_crop sums to_landmarks_json",
+    " image in_place index neighbours neighbours_path open read_crop segment sums"
+    " to_landmarks_json",
     faceblend.Sample: "digest xray_u8",
 }
 FIELDS = {

@@ -22,12 +22,12 @@ from faceblend import draw as drawing
 from faceblend.bank import FaceBank, FaceRow
 from faceblend.draw import Draw
 from faceblend.errors import BadArgument, BadBank, BadRecipe, Rejected
-from faceblend.face import Alpha
+from faceblend.face import Alpha, Mask
 from faceblend.ops import geometry
 from faceblend.ops import mask as masks
 from faceblend.ops.geometry import Layers
 from faceblend.recipe import Member, Recipe, build
-from faceblend.sample import Sample, alpha_of
+from faceblend.sample import Sample, alpha_of, asks_segment
 from faceblend.store import BlendSet
 
 MARGIN = 20
@@ -80,12 +80,12 @@ class Zones:
         drawn = build(Draw, content["draw"], "record", complete=True)
         landmarks = self._landmarks(sample, drawn)
         if drawn.fake is not None:
-            return drawn, alpha_of(landmarks, self.crop_size, drawn)
+            return drawn, alpha_of(landmarks, self.crop_size, drawn, self._segment(drawn, drawn))
         blended = _all_blended(self.recipe)
         for attempt in range(self.recipe.reject.attempts):
             twin = drawing.draw(self._one_face, blended, content["seed"], sample.index, attempt)
             try:
-                return twin, alpha_of(landmarks, self.crop_size, twin)
+                return twin, alpha_of(landmarks, self.crop_size, twin, self._segment(drawn, twin))
             except Rejected:
                 continue
         return None, None
@@ -97,6 +97,12 @@ class Zones:
             return self.bank
         row = FaceRow(video="", frame=0, source="", crop="", landmarks=[0.0] * 136)
         return FaceBank.in_place(Path(), [row], crop_size=self.crop_size)
+
+    def _segment(self, drawn: Draw, twin: Draw) -> Mask | None:
+        # of the sample's own face, where the mask asks for it
+        if self.bank is None or not asks_segment(twin):
+            return None
+        return self.bank.segment(drawn.background)
 
     def _landmarks(self, sample: Sample, drawn: Draw) -> masks.Points:
         if self.bank is not None:

@@ -25,7 +25,7 @@ from faceblend.face import Face
 from faceblend.ops import NAMED, Seed, steady
 from faceblend.ops.xray import xray
 from faceblend.recipe import Recipe, build
-from faceblend.sample import read_record, render_frames, versions
+from faceblend.sample import asks_segment, read_record, render_frames, versions
 
 FORMAT = "clip 1"
 """Version of a clip's record."""
@@ -180,7 +180,7 @@ def frame_draws(drawn: ClipDraw) -> list[Draw]:
 
 def frame_faces(bank: FaceBank, drawn: ClipDraw, step: int) -> list[tuple[Face, Face | None]]:
     """Background and foreground of every frame, steadied; see :mod:`faceblend.ops.steady`."""
-    below = _steady_faces(bank, drawn.background, step)
+    below = _steady_faces(bank, drawn.background, step, asks_segment(drawn.shared))
     above: Sequence[Face | None]
     if drawn.foreground is None:
         above = [None] * len(below)
@@ -197,11 +197,16 @@ def _lent(bank: FaceBank, shared: Draw, frames: int, step: int) -> list[int] | N
     return runs(bank, step).around(shared.fake.foreground, frames)
 
 
-def _steady_faces(bank: FaceBank, rows: list[int], step: int) -> list[Face]:
+def _steady_faces(
+    bank: FaceBank, rows: list[int], step: int, segmented: bool = False
+) -> list[Face]:
+    def read(row: int) -> Face:
+        return replace(bank[row], segment=bank.segment(row)) if segmented else bank[row]
+
     still = len(rows) > 1 and rows[0] == rows[-1]
     if still or len(rows) == 1:
-        return [bank[rows[0]]] * len(rows)
-    faces = [bank[row] for row in rows]
+        return [read(rows[0])] * len(rows)
+    faces = [read(row) for row in rows]
     times = runs(bank, step).times(rows)
     points = np.stack([face.landmarks for face in faces])
     foreheads = [face.forehead for face in faces if face.forehead is not None]
@@ -215,6 +220,7 @@ def _steady_faces(bank: FaceBank, rows: list[int], step: int) -> list[Face]:
         points = np.tensordot(weights, points, axes=1).astype(np.float32)
         images = [face.image for face in faces]
     else:
+        faces = _steady_segments(faces, points, where, times)
         crops = np.stack([face.image for face in faces])
         steadied, points = steady.steadied(crops, points, where, times)
         images = list(steadied)
@@ -222,6 +228,21 @@ def _steady_faces(bank: FaceBank, rows: list[int], step: int) -> list[Face]:
         # a forehead that is there in some frames only would flicker
         replace(face, image=image, landmarks=at[:68], forehead=at[68:] if whole else None)
         for face, image, at in zip(faces, images, points, strict=True)
+    ]
+
+
+def _steady_segments(
+    faces: list[Face], points: np.ndarray, where: np.ndarray, times: np.ndarray
+) -> list[Face]:
+    """The faces with their segments cut anew as their crops are, where they have any."""
+    segments = [face.segment for face in faces if face.segment is not None]
+    if not segments:
+        return faces
+    levels = np.where(np.stack(segments), np.uint8(255), np.uint8(0))
+    cut, _ = steady.steadied(np.repeat(levels[..., None], 3, axis=3), points, where, times)
+    return [
+        replace(face, segment=np.ascontiguousarray(one[..., 0] > 127))
+        for face, one in zip(faces, cut, strict=True)
     ]
 
 

@@ -15,6 +15,9 @@ color     ``(foreground, background, mask) -> foreground``
 blend     ``(foreground, background, alpha) -> image``
 degrade   ``(image) -> image``
 ========  ==========================================================
+
+A mask with a keyword ``segment`` is given the background's, (size, size) bool: its bank's
+``segments/`` are then read.
 """
 
 from collections.abc import Callable
@@ -45,6 +48,7 @@ NAMED: dict[str, dict[str, Op]] = {
         "eyes": op(regions.eyes),
         "mouth": op(regions.mouth),
         "nose": op(regions.nose),
+        "segmentation": op(mask.segmentation),
     },
     "warp": {
         "elastic": op(

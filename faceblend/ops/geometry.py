@@ -9,9 +9,9 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
-from faceblend.face import Alpha, Forehead, Image, Landmarks
+from faceblend.face import Alpha, Forehead, Image, Landmarks, Mask
 
 # iBUG 300-W: where each point stands in the mirror image
 MIRRORED = np.array(
@@ -45,6 +45,8 @@ class Layers:
     """(68, 2) float32 ``(x, y)`` in pixels of ``image``."""
     forehead: Forehead | None = None
     """(13, 2) float32, as ``landmarks``, in no lasting order; None where nobody knows it."""
+    segment: Mask | None = None
+    """(H, W) bool, the user's own segmentation of the face; None where nothing asks for it."""
 
 
 def crop(layers: Layers, *, top: int, left: int, height: int, width: int) -> Layers:
@@ -66,6 +68,7 @@ def crop(layers: Layers, *, top: int, left: int, height: int, width: int) -> Lay
         alpha=None if layers.alpha is None else layers.alpha[window],
         landmarks=layers.landmarks - corner,
         forehead=None if layers.forehead is None else layers.forehead - corner,
+        segment=None if layers.segment is None else np.ascontiguousarray(layers.segment[window]),
     )
 
 
@@ -80,7 +83,9 @@ def flip(layers: Layers, *, horizontal: bool, vertical: bool) -> Layers:
     code = -1 if horizontal and vertical else int(horizontal)
     height, width = layers.image.shape[:2]
     points = layers.landmarks.copy()
-    forehead = None if layers.forehead is None else layers.forehead.copy()
+    segment, forehead = layers.segment, layers.forehead
+    if forehead is not None:
+        forehead = forehead.copy()
     for some in (points,) if forehead is None else (points, forehead):
         if horizontal:
             some[:, 0] = width - 1 - some[:, 0]
@@ -91,6 +96,7 @@ def flip(layers: Layers, *, horizontal: bool, vertical: bool) -> Layers:
         alpha=None if layers.alpha is None else np.asarray(cv2.flip(layers.alpha, code)),
         landmarks=points[MIRRORED] if horizontal != vertical else points,
         forehead=forehead,
+        segment=None if segment is None else cv2.flip(segment.view(np.uint8), code).view(np.bool_),
     )
 
 
@@ -108,6 +114,7 @@ def resize(layers: Layers, size: int) -> Layers:
         alpha=None if layers.alpha is None else resize_plane(layers.alpha, size),
         landmarks=resize_points(layers.landmarks, old, size),
         forehead=None if layers.forehead is None else resize_points(layers.forehead, old, size),
+        segment=None if layers.segment is None else resize_mask(layers.segment, size),
     )
 
 
@@ -116,6 +123,13 @@ def resize_points(
 ) -> Float32[np.ndarray, "count 2"]:
     """Where points of an ``old`` px wide picture stand once it is ``new`` px wide."""
     return (points + np.float32(0.5)) * np.float32(new / old) - np.float32(0.5)
+
+
+def resize_mask(mask: Bool[np.ndarray, "old old"], size: int) -> Bool[np.ndarray, "new new"]:
+    """Resize a square mask: what it covers more than half of each new pixel."""
+    # as float, as bytes would round a half
+    share = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(share > np.float32(0.5))
 
 
 def resize_plane(

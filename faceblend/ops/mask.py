@@ -76,6 +76,23 @@ def components(landmarks: Points, size: int) -> Mask:
     return fill([landmarks[list(part)] for part in _COMPONENTS], size)
 
 
+def segmentation(landmarks: Points, size: int, *, segment: Mask) -> Mask:
+    """The face as a user's own segmentation has it; the landmarks do not count.
+
+    Args:
+        landmarks: not used; every mask has them.
+        size: side of the square mask, px.
+        segment: (size, size) bool, the background's.
+
+    Raises:
+        ValueError: the segment has another size.
+    """
+    del landmarks
+    if segment.shape != (size, size):
+        raise ValueError(f"segment is {segment.shape}; give {(size, size)}")
+    return segment
+
+
 def erode(mask: Mask, width: int) -> Mask:
     """Shrink a mask by a square of ``width`` px (odd); beyond the picture counts as inside."""
     return _morph(cv2.erode, mask, width)

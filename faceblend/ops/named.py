@@ -1,5 +1,6 @@
 """An operation that a recipe can name, and the numbers that are drawn for it."""
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -101,6 +102,8 @@ class Op:
     function: Callable[..., Any]
     options: Mapping[str, Option]
     """its keyword arguments that are drawn"""
+    segmented: bool = False
+    """whether it has a keyword ``segment`` too, which of a mask is the background's"""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Call the function."""
@@ -109,4 +112,4 @@ class Op:
 
 def op(function: Callable[..., Any], **options: Option) -> Op:
     """An operation whose keyword arguments are drawn from ``options``."""
-    return Op(function, options)
+    return Op(function, options, "segment" in inspect.signature(function).parameters)

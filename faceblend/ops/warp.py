@@ -98,6 +98,12 @@ def carried(points: Points, matrix: Matrix) -> Points:
     return np.asarray(moved, np.float32)
 
 
+def carried_mask(mask: Mask, matrix: Matrix) -> Mask:
+    """Where a map takes a mask: interpolated, cut at one half, empty beyond its border."""
+    moved = cv2.warpAffine(mask.astype(np.float32), matrix, mask.shape[::-1])
+    return np.asarray(moved > np.float32(0.5))
+
+
 def place(
     image: Image, matrix: Matrix, box: tuple[slice, slice]
 ) -> UInt8[np.ndarray, "rows columns 3"]:

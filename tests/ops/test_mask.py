@@ -11,6 +11,11 @@ from faceblend.face import Face
 from faceblend.ops import NAMED, mask
 from tests.conftest import face_template
 
+LANDMARKED = sorted(
+    name for name, one in NAMED["mask"].items() if not (one.segmented or one.options)
+)
+"""Masks that are made of landmarks alone."""
+
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / (one | other).sum())
@@ -52,7 +57,7 @@ def test_extended_adds_forehead_and_nothing_below_the_nose(faces: list[Face]) ->
         assert 0.2 * brow_height < rise < 1.2 * brow_height
 
 
-@pytest.mark.parametrize("name", sorted(NAMED["mask"]))
+@pytest.mark.parametrize("name", LANDMARKED)
 def test_a_face_outside_the_picture_gives_an_empty_mask(name: str, faces: list[Face]) -> None:
     assert not NAMED["mask"][name](faces[0].landmarks + np.float32(5000), 317).any()
 
@@ -138,7 +143,7 @@ def test_a_bounding_box_holds_every_pixel_and_the_margin_inside_the_picture() ->
     assert mask.bounding_box(np.zeros((5, 5), bool)) == (slice(0, 0), slice(0, 0))
 
 
-@pytest.mark.parametrize("name", sorted(NAMED["mask"]))
+@pytest.mark.parametrize("name", LANDMARKED)
 def test_the_feather_of_a_hull_is_the_distance_to_the_filled_hull(
     name: str, faces: list[Face]
 ) -> None:
@@ -151,7 +156,7 @@ def test_the_feather_of_a_hull_is_the_distance_to_the_filled_hull(
 
 @pytest.mark.parametrize("of_hull", [False, True])
 @pytest.mark.parametrize("share", [0.05, 0.12, 0.25])
-@pytest.mark.parametrize("name", sorted(NAMED["mask"]))
+@pytest.mark.parametrize("name", LANDMARKED)
 def test_a_ramp_of_any_width_is_that_of_exact_distances(
     name: str, share: float, of_hull: bool, faces: list[Face]
 ) -> None:
