@@ -14,6 +14,7 @@ from faceblend.bank import FaceBank
 from faceblend.cli import DONE, main
 from faceblend.clips import clip, replay_clip
 from faceblend.clips.blended import ClipDraw, frame_faces
+from faceblend.doctor.bankfolder import stray_findings
 from faceblend.draw import Draw
 from faceblend.errors import BadArgument, BadImage
 from faceblend.face import Mask
@@ -183,6 +184,15 @@ def test_a_crop_outside_of_crops_has_its_segment_under_its_whole_path(
     (tmp_path / "points.json").write_text(json.dumps(points))
     classic = FaceBank.from_landmarks_json(tmp_path / "points.json", tmp_path)
     np.testing.assert_array_equal(classic.segment(0), disc(5))
+
+
+def test_the_doctor_takes_no_segment_for_a_stray_picture(segmented: FaceBank) -> None:
+    stray = segmented.root / "crops" / "stray.png"
+    shutil.copy(segment_path(segmented, 0), stray)
+    try:
+        assert [one.item for one in stray_findings(segmented)] == ["crops/stray.png"]
+    finally:
+        stray.unlink()
 
 
 # -- pixels --------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from faceblend.ingest.checkpoint import unseal
 from faceblend.ingest.photograph import SUFFIXES, writable
 from faceblend.ingest.video import SUFFIXES as CLIPS
 
-_OWN = ("cache", "checkpoints")  # folders of a bank without pictures
+_OWN = ("cache", "checkpoints", "segments")  # folders of a bank without crops
 _CLEARLY_FEWER = 0.5  # of the frames that were asked for
 _CONTINUE = "give faceblend extract the same arguments again: it continues"
 _REFUSED: dict[str, Kind] = {
