@@ -2,6 +2,7 @@
 
 import zlib
 from pathlib import Path
+from typing import Any
 
 # before anything imports the packages: their shapes and dtypes are checked from here on
 from jaxtyping import install_import_hook
@@ -16,9 +17,11 @@ import numpy as np
 import pytest
 
 from faceblend.bank import FaceBank, FaceRow
+from faceblend.draw import noise
 from faceblend.errors import MissingModel
 from faceblend.face import Face, Image, Landmarks
 from faceblend.ingest.detect import DlibHog
+from faceblend.ops import NAMED, Choice, Seed
 
 CROP = 317
 
@@ -71,6 +74,17 @@ def drawn_face(seed: int, *, jitter: float = 3.0) -> tuple[Image, Landmarks]:
         cv2.fillConvexPoly(image, outline, rng.integers(0, 90, 3).tolist())
     grain = rng.normal(0, 4, image.shape)
     return np.clip(image + grain, 0, 255).round().astype(np.uint8), points
+
+
+def some_options(kind: str, name: str, seed: int = 0) -> dict[str, Any]:
+    """Values that an operation of ``NAMED`` takes: the most of each span, the first word."""
+    values: dict[str, Any] = {}
+    for option, told in NAMED[kind][name].options.items():
+        if isinstance(told, Seed):
+            values[option] = noise(seed)
+        else:
+            values[option] = told.words[0] if isinstance(told, Choice) else told.high
+    return values
 
 
 def make_bank(

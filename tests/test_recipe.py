@@ -90,7 +90,7 @@ WRONG: list[tuple[str, Any]] = [
     ("working.size", [128]),
     ("working.size", [1, 2, 3]),
     ("align", "tps"),
-    ("mask", {"nose": 1}),
+    ("mask", {"beard": 1}),
     ("mask", {}),
     ("mask", {"hull": 0}),
     ("mask", {"hull": -1, "full": 2}),
@@ -324,8 +324,8 @@ def test_a_step_is_never_read_from_another_file(
 
 
 def test_weights_that_name_no_operation_tell_the_known_ones() -> None:
-    with pytest.raises(BadRecipe, match="nose; choose among components, extended, full, hull"):
-        Recipe(mask={"nose": 1.0, "hull": 1.0})
+    with pytest.raises(BadRecipe, match=r"beard; choose among components, extended, .*\bhull"):
+        Recipe(mask={"beard": 1.0, "hull": 1.0})
 
 
 @pytest.mark.parametrize("value", [2.0, -1.0])

@@ -247,7 +247,7 @@ DAMAGE: list[tuple[str, Any]] = [
     ("draw.fake.align", "tps"),
     ("draw.fake.color.name", "sepia"),
     ("draw.fake.blend.name", "poison"),
-    ("draw.fake.mask.kind", "nose"),
+    ("draw.fake.mask.kind", "beard"),
     ("draw.fake.mask.erode", 4),
     ("draw.fake.mask.dilate", 0),
     ("draw.fake.mask.width", -0.5),

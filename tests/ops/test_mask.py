@@ -9,7 +9,7 @@ from skimage.morphology import convex_hull_image
 
 from faceblend.face import Face
 from faceblend.ops import NAMED, mask
-from tests.conftest import face_template
+from tests.conftest import face_template, some_options
 
 LANDMARKED = sorted(
     name for name, one in NAMED["mask"].items() if not (one.segmented or one.options)
@@ -59,7 +59,8 @@ def test_extended_adds_forehead_and_nothing_below_the_nose(faces: list[Face]) ->
 
 @pytest.mark.parametrize("name", LANDMARKED)
 def test_a_face_outside_the_picture_gives_an_empty_mask(name: str, faces: list[Face]) -> None:
-    assert not NAMED["mask"][name](faces[0].landmarks + np.float32(5000), 317).any()
+    away = faces[0].landmarks + np.float32(5000)
+    assert not NAMED["mask"][name](away, 317, **some_options("mask", name)).any()
 
 
 @pytest.mark.parametrize("width", [1, 3, 9, 21])
@@ -147,10 +148,13 @@ def test_a_bounding_box_holds_every_pixel_and_the_margin_inside_the_picture() ->
 def test_the_feather_of_a_hull_is_the_distance_to_the_filled_hull(
     name: str, faces: list[Face]
 ) -> None:
-    region = NAMED["mask"][name](faces[0].landmarks, 317)
+    region = NAMED["mask"][name](faces[0].landmarks, 317, **some_options("mask", name))
     alpha = mask.feather(region, 0.2, of_hull=True)
     of_filled = mask.feather(convex_hull_image(region), 0.2)
-    np.testing.assert_allclose(alpha, of_filled * region, atol=0.05)  # a pixel and a half
+    rows, columns = mask.bounding_box(region)
+    width = 0.2 * max(rows.stop - rows.start, columns.stop - columns.start)
+    # a pixel and a half
+    np.testing.assert_allclose(alpha, of_filled * region, atol=1.5 / width + 0.01)
     assert abs((alpha - of_filled)[region].mean()) < 0.005
 
 
@@ -160,7 +164,8 @@ def test_the_feather_of_a_hull_is_the_distance_to_the_filled_hull(
 def test_a_ramp_of_any_width_is_that_of_exact_distances(
     name: str, share: float, of_hull: bool, faces: list[Face]
 ) -> None:
-    region = mask.erode(NAMED["mask"][name](faces[2].landmarks, 317), 7)
+    region = NAMED["mask"][name](faces[2].landmarks, 317, **some_options("mask", name))
+    region = mask.erode(region, 7)
     rows, columns = mask.bounding_box(region)
     width = share * max(rows.stop - rows.start, columns.stop - columns.start)
     filled = convex_hull_image(region) if of_hull else region

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from faceblend.ops import NAMED, geometry, mask, warp
 from faceblend.ops.geometry import Layers
+from tests.conftest import some_options
 
 ALWAYS_THE_SAME = settings(derandomize=True, deadline=None, max_examples=60)
 LANDMARKED = sorted(
@@ -266,7 +267,7 @@ def test_a_bounding_box_is_the_smallest_that_holds_the_mask(
 def test_any_points_give_a_mask_of_the_size_asked_for(name: str, seed: int, size: int) -> None:
     points = np.random.default_rng(seed).uniform(-size, 2 * size, (68, 2)).astype(np.float32)
     before = points.copy()
-    made = NAMED["mask"][name](points, size)
+    made = NAMED["mask"][name](points, size, **some_options("mask", name, seed))
     assert (made.shape, made.dtype) == ((size, size), np.bool_)
     np.testing.assert_array_equal(points, before)
 

@@ -1,0 +1,92 @@
+"""Displacement fields against splines of scipy."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from faceblend.draw import noise
+from faceblend.face import Face
+from faceblend.ops import bending, mask
+
+SIZES = [128, 256, 317]
+
+
+@pytest.fixture
+def field(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """The moves by which masks were read."""
+    seen: list[np.ndarray] = []
+    read = bending._read
+
+    def kept(region: np.ndarray, moves: np.ndarray) -> np.ndarray:
+        seen.append(moves)
+        return np.asarray(read(region, moves))
+
+    monkeypatch.setattr(bending, "_read", kept)
+    return seen
+
+
+def drawn(points: int, sigma: float, size: int, seed: int = 5) -> np.ndarray:
+    """The moves of the control points: x, then y, row by row; px."""
+    return np.asarray(noise(seed).standard_normal((2, points, points)) * sigma * size / 256)
+
+
+def test_the_elastic_grid_is_scipys_cubic_spline(field: list[np.ndarray]) -> None:
+    size = 120
+    for points in (2, 4, 6, 9):
+        bending.elastic_grid(np.ones((size, size), bool), points=points, sigma=4.0, rng=noise(5))
+        where = np.linspace(0, points - 1, size)
+        at = np.meshgrid(where, where, indexing="ij")
+        for made, moves in zip(field[-1], drawn(points, 4.0, size), strict=True):
+            expected = ndimage.map_coordinates(moves, at, order=3, mode="mirror")
+            np.testing.assert_allclose(made, expected, atol=1e-4)
+
+
+def test_control_points_move_as_drawn(field: list[np.ndarray]) -> None:
+    size = 101  # a pixel on every point of a grid of 6
+    bending.elastic_grid(np.ones((size, size), bool), points=6, sigma=4.0, rng=noise(5))
+    np.testing.assert_allclose(field[0][:, ::20, ::20], drawn(6, 4.0, size), atol=1e-5)
+
+
+def test_moves_grow_with_the_picture(field: list[np.ndarray]) -> None:
+    told = []
+    for size in SIZES:
+        region = np.ones((size, size), bool)
+        for seed in range(40):
+            bending.elastic_grid(region, points=6, sigma=4.0, rng=noise(seed))
+        moves = np.array([one / size for one in field if one.shape[1] == size])
+        told.append([moves.std(), np.abs(moves).max(), np.diff(moves, axis=3).std() * size])
+    np.testing.assert_allclose(told, [told[1]] * 3, rtol=0.02)
+    # between the points a spline of independent moves is a little smaller than at them
+    assert 0.75 * 4 / 256 < told[1][0] < 4 / 256
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_no_move_leaves_the_mask(size: int) -> None:
+    region = noise(1).uniform(size=(size, size)) < 0.5
+    bent = bending.elastic_grid(region, points=6, sigma=0.0, rng=noise(5))
+    np.testing.assert_array_equal(bent, region)
+
+
+def test_the_bent_mask_is_read_at_the_moved_places(
+    faces: list[Face], field: list[np.ndarray]
+) -> None:
+    region = mask.hull(faces[0].landmarks, 317)
+    bent = bending.elastic_grid(region, points=6, sigma=6.0, rng=noise(2))
+    at = field[0][::-1] + np.indices(region.shape)
+    expected = ndimage.map_coordinates(region.astype(float), at, order=1, mode="constant")
+    sure = np.abs(expected - 0.5) > 0.05  # OpenCV reads at thirty-seconds of a pixel
+    assert sure.mean() > 0.999
+    np.testing.assert_array_equal(bent[sure], (expected > 0.5)[sure])
+    assert (bent ^ region).sum() > 500
+
+
+def test_beyond_the_picture_the_mask_is_empty() -> None:
+    moves = np.zeros((2, 50, 50), np.float32)
+    moves[0] = 10
+    made = bending._read(np.ones((50, 50), bool), moves)
+    np.testing.assert_array_equal(made, np.arange(50)[None] < np.full((50, 1), 40))
+
+
+def test_a_cached_matrix_cannot_be_spoilt() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        bending._spline(6, 64)[0, 0] = 1
