@@ -30,6 +30,7 @@ from faceblend.ops import (
     color,
     degrade,
     mask,
+    patches,
     regions,
     transport,
     warp,
@@ -49,6 +50,8 @@ NAMED: dict[str, dict[str, Op]] = {
         "mouth": op(regions.mouth),
         "nose": op(regions.nose),
         "segmentation": op(mask.segmentation),
+        "grid": op(patches.grid, rows=Span(2, 4, 1, 16), columns=Span(2, 4, 1, 16), rng=Seed()),
+        "mesh": op(patches.mesh, share=Span(0.2, 0.6, 0.01, 1.0), rng=Seed()),
     },
     "warp": {
         "elastic": op(

@@ -1,4 +1,4 @@
-"""Parts of the face as masks: features, drawn sets of them, cells of a grid, triangles.
+"""Parts of the face as masks: features, and sets of them.
 
 A region is a boolean mask of the background's landmarks, as those in ``ops/mask.py`` are. What
 is drawn for a region is an option of it, so that its record makes the same region again.

@@ -175,8 +175,8 @@ def test_a_ramp_of_any_width_is_that_of_exact_distances(
     exact = np.clip(distance / width, 0, 1) * (region if of_hull else 1)
     apart = mask.feather(region, share, of_hull=of_hull) - exact
     assert np.abs(apart).max() < 2 / width + 0.02  # two pixels at a corner
-    assert np.abs(apart[region]).mean() < 0.015
-    assert abs(apart[region].mean()) < 0.008  # neither wider nor narrower
+    assert np.abs(apart[region]).mean() < 0.02  # a grid's cells have many corners
+    assert abs(apart[region].mean()) < 0.012  # neither wider nor narrower
 
 
 # -- two stages ----------------------------------------------------------------------
