@@ -66,6 +66,19 @@ NAMED: dict[str, dict[str, Op]] = {
             sigma=Span(4.0, 4.0, 0, 256),
             rng=Seed(),
         ),
+        "thin-plate": op(
+            bending.thin_plate,
+            points=Span(3, 5, 2, 16),
+            sigma=Span(2.0, 6.0, 0, 256),
+            rng=Seed(),
+        ),
+        "similarity": op(
+            bending.similarity,
+            turn=Span(-5.0, 5.0, -180, 180),
+            scale=Span(0.95, 1.05, 0.1, 10),
+            right=Span(-0.02, 0.02, -1, 1),
+            down=Span(-0.02, 0.02, -1, 1),
+        ),
     },
     "color": {
         "none": op(color.none),
