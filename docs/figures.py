@@ -111,6 +111,13 @@ def draw_all(background: Face, foreground: Face) -> None:
         fake = replace(PLAIN, mask=replace(PLAIN.mask, kind=kind))
         background = replace(background, segment=ellipse(background))
         save(f"mask-{kind}", steps(blend(background, foreground, fake)))
+    for kind, op in NAMED["mask"].items():
+        if not op.options:
+            fake = replace(PLAIN, mask=replace(PLAIN.mask, kind=kind))
+            save(f"mask-{kind}", steps(blend(background, foreground, fake)))
+    for name, drawn in shapes().items():
+        made = [blend(background, foreground, replace(PLAIN, mask=one)) for one in drawn]
+        save(name, row([overlay(one.image, xray(one.alpha)) for one in made]))
     for color in NAMED["color"]:
         operation = Operation(name=color, options={})
         made = blend(background, foreground, replace(PLAIN, color=operation))
@@ -168,6 +175,49 @@ def bent(background: Face, foreground: Face) -> list[Image]:
         made = blend(background, foreground, replace(PLAIN, mask=mask))
         pictures.append(overlay(made.image, xray(made.alpha)))
     return pictures
+
+
+def shapes() -> dict[str, list[MaskDraw]]:
+    """Masks that are drawn, four of each, and one hull bent in each way, more and more."""
+    told: dict[str, list[dict[str, Any]]] = {
+        "regions": [{"parts": parts} for parts in (1 + 8, 4 + 16 + 32, 64 + 128, 255 - 4)],
+        "grid": [
+            {"rows": rows, "columns": columns, "rng": rng}
+            for rows, columns, rng in ((2, 2, 3), (3, 3, 2), (4, 3, 5), (4, 4, 9))
+        ],
+        "mesh": [
+            {"share": share, "rng": rng}
+            for share, rng in ((0.2, 1), (0.33, 2), (0.47, 3), (0.6, 4))
+        ],
+    }
+    bends: dict[str, list[dict[str, Any]]] = {
+        "elastic": [
+            {"alpha": alpha, "sigma": sigma, "rng": 1}
+            for alpha, sigma in ((50.0, 4.0), (50.0, 7.0), (200.0, 7.0), (400.0, 12.0))
+        ],
+        "elastic-grid": [
+            {"points": points, "sigma": sigma, "rng": 1}
+            for points, sigma in ((6, 2.0), (6, 4.0), (6, 8.0), (12, 4.0))
+        ],
+        "thin-plate": [
+            {"points": points, "sigma": sigma, "rng": 1}
+            for points, sigma in ((3, 6.0), (4, 6.0), (5, 6.0), (4, 12.0))
+        ],
+        "similarity": [
+            {"turn": turn, "scale": scale, "right": right, "down": 0.0}
+            for turn, scale, right in (
+                (5.0, 1.0, 0.0), (0.0, 0.95, 0.0), (0.0, 1.05, 0.0), (0.0, 1.0, 0.02),
+            )
+        ],
+    }  # fmt: skip
+    made = {
+        f"mask-{kind}": [replace(PLAIN.mask, kind=kind, options=one) for one in each]
+        for kind, each in told.items()
+    }
+    for name, each in bends.items():
+        warps = [Operation(name=name, options=one) for one in each]
+        made[f"warp-{name}"] = [replace(PLAIN.mask, warp=one) for one in warps]
+    return made
 
 
 def softened(background: Face, foreground: Face) -> list[Image]:

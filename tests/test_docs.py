@@ -74,7 +74,7 @@ def test_every_preset_and_operation_has_its_place_on_the_recipes_page() -> None:
     page = (ROOT / "docs" / "recipes.md").read_text()
     for name in (*preset_names(), *NAMED["mask"], *NAMED["color"], *NAMED["blend"]):
         assert f"`{name}`" in page or f"{{{name}: 1}}" in page, name
-    for kind in ("mask", "color"):
+    for kind in ("mask", "warp", "color"):
         for name in NAMED[kind]:
             assert f"figures/{kind}-{name}.jpg" in page
 
