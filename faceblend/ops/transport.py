@@ -48,9 +48,9 @@ def mkl(foreground: Image, background: Image, mask: Mask) -> Image:
     middle = (turned.T * singular) @ turned
     stretched = middle / np.outer(spread, spread)
     gain = np.eye(3) + axes @ (stretched - np.eye(len(spread))) @ axes.T
-    return np.asarray(
-        cv2.transform(foreground, np.column_stack([gain, other_mean - gain @ own_mean]))
-    )
+    # in floats: of bytes OpenCV rounds the map itself, which errs by another .3 levels
+    levels = foreground.astype(np.float32)
+    return _painted(cv2.transform(levels, np.column_stack([gain, other_mean - gain @ own_mean])))
 
 
 def histogram(foreground: Image, background: Image, mask: Mask) -> Image:

@@ -6,6 +6,7 @@ from skimage.color import rgb2lab
 
 from faceblend.face import Image, Mask
 from faceblend.ops import NAMED, color
+from tests.default_options import call
 
 
 def picture(seed: int, centre: tuple[int, int, int], spread: float) -> Image:
@@ -45,7 +46,7 @@ def test_lab_matches_both_in_lab_as_scikit_image_measures_it() -> None:
 
 @pytest.mark.parametrize("name", sorted(NAMED["color"]))
 def test_matching_a_picture_to_itself_changes_it_by_a_level_at_most(name: str) -> None:
-    moved = NAMED["color"][name](FOREGROUND, FOREGROUND, MASK).astype(int)
+    moved = call("color", name, FOREGROUND, FOREGROUND, MASK).astype(int)
     assert np.abs(moved - FOREGROUND).max() <= 1
     assert abs((moved - FOREGROUND).mean()) < 0.02  # no bias: rounded, never truncated
 
@@ -55,15 +56,15 @@ def test_only_what_the_mask_covers_counts(name: str) -> None:
     other = BACKGROUND.copy()
     other[~MASK] = 255
     np.testing.assert_array_equal(
-        NAMED["color"][name](FOREGROUND, other, MASK),
-        NAMED["color"][name](FOREGROUND, BACKGROUND, MASK),
+        call("color", name, FOREGROUND, other, MASK),
+        call("color", name, FOREGROUND, BACKGROUND, MASK),
     )
 
 
 @pytest.mark.parametrize("name", sorted(NAMED["color"]))
 def test_a_flat_foreground_is_shifted_and_not_torn_apart(name: str) -> None:
     flat = np.full_like(FOREGROUND, 128)
-    moved = NAMED["color"][name](flat, BACKGROUND, MASK)
+    moved = call("color", name, flat, BACKGROUND, MASK)
     assert np.ptp(moved, axis=(0, 1)).max() == 0
     if name != "none":
         np.testing.assert_allclose(moved[0, 0], BACKGROUND[MASK].mean(0), atol=4)
@@ -72,6 +73,6 @@ def test_a_flat_foreground_is_shifted_and_not_torn_apart(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(NAMED["color"]))
 def test_the_inputs_are_not_written_to(name: str) -> None:
     foreground, background = FOREGROUND.copy(), BACKGROUND.copy()
-    NAMED["color"][name](foreground, background, MASK)
+    call("color", name, foreground, background, MASK)
     np.testing.assert_array_equal(foreground, FOREGROUND)
     np.testing.assert_array_equal(background, BACKGROUND)

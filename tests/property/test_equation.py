@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from faceblend.ops import NAMED, degrade
 from faceblend.ops.blend import alpha as blend
 from faceblend.ops.xray import xray
+from tests.default_options import call
 
 ALWAYS_THE_SAME = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -141,7 +142,7 @@ def test_giving_a_picture_its_own_colours_changes_it_by_a_level_at_most(
     name: str, layers: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> None:
     picture, _, region = layers
-    moved = NAMED["color"][name](picture, picture, region).astype(int)
+    moved = call("color", name, picture, picture, region).astype(int)
     assert np.abs(moved - picture).max() <= 1
 
 
@@ -153,7 +154,7 @@ def test_any_colours_give_a_picture_of_the_same_shape_and_touch_no_input(
 ) -> None:
     foreground, background, region = layers
     before = [layer.copy() for layer in layers]
-    moved = NAMED["color"][name](foreground, background, region)
+    moved = call("color", name, foreground, background, region)
     assert (moved.shape, moved.dtype) == (foreground.shape, np.uint8)
     for layer, copy in zip(layers, before, strict=True):
         np.testing.assert_array_equal(layer, copy)
@@ -168,7 +169,7 @@ def test_colours_come_out_with_the_backgrounds_mean_where_nothing_is_clipped(
     rng = np.random.default_rng(seed)
     foreground, background = rng.integers(100, 156, (2, 20, 20, 3), dtype=np.uint8)
     region = rng.random((20, 20)) < 0.7
-    moved = NAMED["color"][name](foreground, background, region)
+    moved = call("color", name, foreground, background, region)
     apart = moved[region].mean(axis=0) - background[region].mean(axis=0)
     assert np.abs(apart).max() < 0.51
 
