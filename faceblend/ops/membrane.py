@@ -62,7 +62,7 @@ def membrane(values: Field, inside: Bool[np.ndarray, "height width"]) -> Field:
     return np.asarray(solved[:height, :width])
 
 
-def _cycle(left: Field, grids: list[Field]) -> Field:
+def _cycle(left: Field, grids: list[Float32[np.ndarray, "_ _ 3"]]) -> Field:
     """About what is missing where ``left`` is left over, from this grid and all coarser ones."""
     kept, push = grids[0], left * np.float32(_DAMPED / 4)
     if len(grids) == 1:
@@ -88,7 +88,7 @@ def _filtered(field: Field, kernel: np.ndarray, kept: Field) -> Field:
     return np.asarray(cv2.multiply(made, kept, made))
 
 
-def _halved(field: Field) -> Field:
+def _halved(field: Field) -> Float32[np.ndarray, "half_height half_width 3"]:
     half = (field.shape[1] // 2, field.shape[0] // 2)
     return np.asarray(cv2.resize(field, half, interpolation=cv2.INTER_AREA))
 
