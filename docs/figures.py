@@ -25,7 +25,7 @@ from faceblend.draw import FakeDraw, MaskDraw, Operation, StagesDraw, noise
 from faceblend.face import Face, Image, Mask
 from faceblend.generate import generate
 from faceblend.ingest.extract import extract
-from faceblend.ops import NAMED, degrade
+from faceblend.ops import NAMED, Seed, Span, degrade
 from faceblend.ops.geometry import Layers
 from faceblend.ops.xray import xray
 from faceblend.sample import Blend, compose, sample
@@ -122,11 +122,36 @@ def draw_all(background: Face, foreground: Face) -> None:
         operation = Operation(name=color, options={})
         made = blend(background, foreground, replace(PLAIN, color=operation))
         save(f"color-{color}", row([background.image, foreground.image, made.image]))
+    draw_painted(background, foreground)
     save("deform", row(bent(background, foreground)))
     save("soften", row(softened(background, foreground)))
     save("degrade", row(degraded(background.image)))
     for name, pictures in degrade_steps(background.image).items():
         save(f"degrade-{name}", row(pictures))
+
+
+def draw_painted(background: Face, foreground: Face) -> None:
+    """Background, foreground, blend: by every colour transfer, then in every way to blend."""
+    for color in NAMED["color"]:
+        made = blend(background, foreground, replace(PLAIN, color=usual("color", color)))
+        save(f"color-{color}", row([background.image, foreground.image, made.image]))
+    for way in NAMED["blend"]:
+        # the colours as they are: what happens to them is the way's own doing
+        fake = replace(PLAIN, color=usual("color", "none"), blend=usual("blend", way))
+        made = blend(background, foreground, fake)
+        save(f"blend-{way}", row([background.image, foreground.image, made.image]))
+
+
+def usual(kind: str, name: str) -> Operation:
+    """An operation with the middle of each of its ranges."""
+    middles: dict[str, Any] = {}
+    for option, may in NAMED[kind][name].options.items():
+        if isinstance(may, Span):
+            middle = (may.low + may.high) / 2
+            middles[option] = int(middle) if may.whole else middle
+        else:
+            middles[option] = 0 if isinstance(may, Seed) else may.words[0]
+    return Operation(name=name, options=middles)
 
 
 def family_of(name: str, bank: FaceBank) -> Image:

@@ -1,5 +1,6 @@
 """What README and docs say is what the library does."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -13,6 +14,7 @@ from faceblend.bank import FaceBank
 from faceblend.generate import generate
 from faceblend.ops import NAMED
 from faceblend.recipe import Recipe, load_recipe, preset_names
+from faceblend.sample import replay, sample
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -45,17 +47,30 @@ def test_the_python_of_the_readme_runs(
     exec(compile(block, "README.md", "exec"), {})
 
 
-def test_the_operation_of_the_recipes_page_can_be_named_and_rendered(bank: FaceBank) -> None:
-    (block,) = python_blocks(ROOT / "docs" / "recipes.md")
+def test_the_operations_of_the_recipes_page_can_be_named_and_rendered(
+    bank: FaceBank, tmp_path: Path
+) -> None:
+    page = ROOT / "docs" / "recipes.md"
+    color, blend = python_blocks(page)
+    assert len(blend.strip().splitlines()) < 20
+    (told,) = re.findall(r"```yaml\n(name: screen.*?)```", page.read_text(), re.DOTALL)
+    (tmp_path / "screen.yaml").write_text(told)
     place: dict[str, Any] = {}
     try:
-        exec(compile(block, "recipes.md", "exec"), place)
-        from faceblend.sample import sample
-
+        exec(compile(color, "recipes.md", "exec"), place)
+        exec(compile(blend, "screen.py", "exec"), {})
         made = [sample(bank, place["recipe"], 0, index) for index in range(8)]
         assert any('"color":{"name":"half-mean"' in one.record for one in made)
+        screened = load_recipe(tmp_path / "screen.yaml")
+        made = [sample(bank, screened, 0, index) for index in range(16)]
+        drawn = [json.loads(one.record)["draw"]["fake"] for one in made if one.label]
+        named = [one["blend"]["options"] for one in drawn if one["blend"]["name"] == "screen"]
+        assert 0 < len(named) < len(drawn)
+        assert all(0.5 <= one["strength"] <= 0.8 for one in named)
+        assert all(replay(one.record, bank).digest() == one.digest() for one in made)
     finally:
         NAMED["color"].pop("half-mean", None)
+        NAMED["blend"].pop("screen", None)
 
 
 def test_the_recipes_page_names_every_field_with_its_default() -> None:
@@ -72,9 +87,9 @@ def test_the_recipes_page_names_every_field_with_its_default() -> None:
 
 def test_every_preset_and_operation_has_its_place_on_the_recipes_page() -> None:
     page = (ROOT / "docs" / "recipes.md").read_text()
-    for name in (*preset_names(), *NAMED["mask"], *NAMED["color"], *NAMED["blend"]):
+    for name in (*preset_names(), *(one for kind in NAMED.values() for one in kind)):
         assert f"`{name}`" in page or f"{{{name}: 1}}" in page, name
-    for kind in ("mask", "warp", "color"):
+    for kind in ("mask", "warp", "color", "blend"):
         for name in NAMED[kind]:
             assert f"figures/{kind}-{name}.jpg" in page
 
