@@ -107,10 +107,7 @@ def names(bank: FaceBank) -> list[str]:
 
 
 def draw_all(background: Face, foreground: Face) -> None:
-    for kind in NAMED["mask"]:
-        fake = replace(PLAIN, mask=replace(PLAIN.mask, kind=kind))
-        background = replace(background, segment=ellipse(background))
-        save(f"mask-{kind}", steps(blend(background, foreground, fake)))
+    background = replace(background, segment=ellipse(background))
     for kind, op in NAMED["mask"].items():
         if not op.options:
             fake = replace(PLAIN, mask=replace(PLAIN.mask, kind=kind))
@@ -118,10 +115,6 @@ def draw_all(background: Face, foreground: Face) -> None:
     for name, drawn in shapes().items():
         made = [blend(background, foreground, replace(PLAIN, mask=one)) for one in drawn]
         save(name, row([overlay(one.image, xray(one.alpha)) for one in made]))
-    for color in NAMED["color"]:
-        operation = Operation(name=color, options={})
-        made = blend(background, foreground, replace(PLAIN, color=operation))
-        save(f"color-{color}", row([background.image, foreground.image, made.image]))
     draw_painted(background, foreground)
     save("deform", row(bent(background, foreground)))
     save("soften", row(softened(background, foreground)))
