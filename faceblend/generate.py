@@ -13,7 +13,7 @@ from typing import Any
 
 from faceblend import atomic, capped, jobs, partner
 from faceblend.bank import FaceBank
-from faceblend.errors import BadArgument, BadImage, BadShard, FaceblendError, Rejected
+from faceblend.errors import BadArgument, BadBank, BadImage, BadShard, FaceblendError, Rejected
 from faceblend.export import write_folder_shard
 from faceblend.recipe import Recipe
 from faceblend.sample import Sample, sample, versions
@@ -95,7 +95,8 @@ def generate(
     Raises:
         BadArgument: a value is out of range, ``out`` holds other files or a set of other
             arguments, another process is writing it, or the disk is too small.
-        BadBank: a face could find no partner.
+        BadBank: a face could find no partner, or the recipe needs segmentations that the bank
+            has not.
         BadRecipe: the recipe's window leaves the bank's crops.
         BadShard: the manifest in ``out`` is damaged.
     """
@@ -104,6 +105,12 @@ def generate(
     if recipe.lends:
         partner.check(bank)
     recipe.check_fits(bank.crop_size)
+    if recipe.asks_segments and not (bank.root / "segments").is_dir():
+        raise BadBank(
+            bank.root,
+            "has no folder segments/, which the recipe's masks are made of",
+            "put a segmentation of each face there, or choose other masks",
+        )
     folder = Path(out).resolve()
     plan = Plan(
         layout=layout,

@@ -416,6 +416,17 @@ class Recipe:
         """Whether any blend of it needs somebody else's face."""
         return any(one.search != "self" for one in self.partners)
 
+    @property
+    def asks_segments(self) -> bool:
+        """Whether any mask of it is made of the user's own segmentations."""
+        recipes = [one.recipe for one in self.mix.values() if one.weight] if self.mix else [self]
+        known = NAMED["mask"]
+        return any(
+            weight and known[name].segmented
+            for one in recipes
+            for name, weight in one.mask.items()
+        )
+
     def check_fits(self, crop_size: int) -> None:
         """Make sure that the window lies inside crops of ``crop_size`` px.
 

@@ -173,6 +173,17 @@ def test_a_segment_that_is_none_is_one_clear_error(
     assert caught.value.where == str(path)
 
 
+def test_a_bank_without_any_segment_is_refused_before_anything_is_made(
+    bank: FaceBank, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["generate", str(bank.root), "--out", str(tmp_path / "set"), "--count", "3"]
+    for recipe in ("{segmentation: 1}", "{segmentation: 0.1, hull: 1}"):
+        assert main([*words, "--recipe.mask", recipe]) == 2
+        assert "has no folder segments/" in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
+    assert main([*words, "--recipe.mask", "{segmentation: 0, hull: 1}"]) == DONE
+
+
 def test_a_crop_outside_of_crops_has_its_segment_under_its_whole_path(
     bank: FaceBank, tmp_path: Path
 ) -> None:
