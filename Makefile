@@ -10,7 +10,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 PINS := setup.cfg pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-train test test-all test-train lint dev figures docs bench clean
+.PHONY: help demo demo-train test test-all test-train lint audit-deps dev figures docs bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+audit-deps: $(VENV)-audit/.done ## known vulnerabilities of what constraints.txt pins; asks PyPI
+	$(VENV)-audit/bin/pip-audit --strict --disable-pip --no-deps -r constraints.txt
+
 dev: $(VENV)/.dev ## everything a developer needs, with the pre-commit hook
 	$(BIN)/pre-commit install
 
@@ -50,7 +53,7 @@ bench: $(VENV)/.demo ## time the generator on the demo's faces
 	$(BIN)/faceblend bench generate demo/bank
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) $(VENV)-train demo demo-train site
+	rm -rf $(VENV) $(VENV)-train $(VENV)-audit demo demo-train site
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -70,6 +73,12 @@ $(VENV)-train/.done: $(PINS)
 	grep -v ^torch== constraints.txt > $(VENV)-train/constraints.txt
 	$(VENV)-train/bin/pip install --quiet --disable-pip-version-check \
 		-c $(VENV)-train/constraints.txt -e '.[landmarks,train,export,test]'
+	@touch $@
+
+# apart from the others: what audits is no part of what is audited
+$(VENV)-audit/.done:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.10'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.test

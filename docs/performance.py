@@ -1,4 +1,4 @@
-"""Draws docs/figures/performance.png from the figures that `faceblend bench --json` wrote."""
+"""Draws docs/figures/performance.png and load.png from what `faceblend bench --json` wrote."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Any
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from faceblend.bench.curves import save_load
 
 HERE = Path(__file__).parent
 BANKS = {
@@ -43,3 +45,4 @@ def draw(path: Path) -> None:
 
 if __name__ == "__main__":
     draw(HERE / "figures" / "performance.png")
+    save_load(_read("load"), HERE / "figures" / "load.png")

@@ -16,6 +16,7 @@ out. The map, in the order in which data flows:
       ops/      the arithmetic: mask, warp, color, blend, xray, degrade, geometry
     store       HDF5 shards and their manifest: write, verify, read
     generate    the job: the shards still missing, rendered and committed
+    cluster     such jobs on the workers of a Dask scheduler
     export/     a finished set as classic folders, WebDataset tars, parquet
     torch       the same samples for a DataLoader: from shards, or blended online
     doctor/     what is wrong with a bank, or with photographs and videos
@@ -26,8 +27,9 @@ out. The map, in the order in which data flows:
     bench/      every speed claim as a command
     cli         ``faceblend ...``
 
-Ground under every room: face (array types), errors, atomic (whole files), codec (a crop's bytes),
-jobs (tasks over any executor).
+Ground under every room: face (array types), errors, within (names stay in their folder), atomic
+(whole files), plainyaml (YAML without bombs), codec (a crop's bytes), kept (arrays beside a
+bank), jobs (tasks over any executor).
 """
 
 __version__ = "0.1.0"

@@ -24,15 +24,15 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from faceblend import atomic, codec, search
-from faceblend.errors import BadBank, BadImage
+from faceblend import atomic, codec, search, within
+from faceblend.errors import BadBank, BadImage, Unwritable
 from faceblend.face import Face, Forehead, Image, Landmarks, Mask
+from faceblend.kept import mapped
 
 FORMAT = 1
 """Version of the folder's layout; a bank of another version is refused."""
@@ -63,6 +63,7 @@ _NO_FOREHEAD = np.full(26, np.nan, np.float32).tobytes()
 _ALWAYS = ("video", "frame", "label", "source", "crop", "landmarks")  # columns without gaps
 _BEYOND = 1e6  # px; no picture is so large
 _BATCH = 8192  # rows that are Python objects at a time
+_LEAVES, _INSIDE = "leaves the bank's folder", "give paths inside it"
 _FARTHEST = 10  # crop sides from the crop's corner; no landmark of a face is so far away
 
 
@@ -142,13 +143,15 @@ class FaceBank:
         root = Path(path)
         meta = _read_meta(root)
         faces = root / "faces.parquet"
-        table = _read_columns(faces, [name for name in SCHEMA.names if name != "landmarks"])
-        if table.num_rows != meta["faces"]:
+        with _reading(faces):
+            rows = pq.read_metadata(faces, memory_map=True).num_rows
+        if rows != meta["faces"]:
             raise BadBank(
                 faces,
-                f"holds {table.num_rows} faces where bank.json counts {meta['faces']}",
+                f"holds {rows} faces where bank.json counts {meta['faces']}",
                 "extract the bank again",
             )
+        table = _read_columns(faces, [name for name in SCHEMA.names if name != "landmarks"])
         landmarks = _mapped_landmarks(root, meta["fingerprint"], table.num_rows)
         return cls._build(
             root,
@@ -156,7 +159,7 @@ class FaceBank:
             meta["fingerprint"],
             landmarks,
             table,
-            ("open", str(root)),
+            ("open", str(root.absolute())),  # another machine stands in another folder
             _mapped_forehead(root, meta["fingerprint"], table.num_rows),
         )
 
@@ -201,7 +204,7 @@ class FaceBank:
         ]
         table = _table(rows)
         fingerprint = _fingerprint(table, points, size)
-        reopen = ("from_landmarks_json", str(path), str(root), video)
+        reopen = ("from_landmarks_json", str(path.absolute()), str(root.absolute()), video)
         return cls._build(root, size, fingerprint, points, table, reopen)
 
     @classmethod
@@ -275,6 +278,12 @@ class FaceBank:
         reopen: tuple[str, ...] = (),
         forehead: np.ndarray | None = None,
     ) -> "FaceBank":
+        if crop_size > codec.MAX_SIDE:
+            raise BadBank(
+                root,
+                f"has crops of {crop_size:,} px, over the limit of {codec.MAX_SIDE:,}",
+                "make smaller crops: faceblend extract --crop-size",
+            )
         return cls(
             root=root,
             crop_size=crop_size,
@@ -330,7 +339,7 @@ class FaceBank:
         made = search.Index.build(self.landmarks, rows)
         try:
             made.save(path)
-        except OSError:
+        except Unwritable:
             return made  # a read-only bank is served from memory
         return search.Index.load(path, self.landmarks) or made
 
@@ -342,13 +351,10 @@ class FaceBank:
         """
         path = self._cache("neighbours")
         kept = sorted(path.parent.glob(f"{path.stem}-top*.npy")) if path is not None else []
-        tables = list[np.ndarray]()
-        for one in kept:
-            with contextlib.suppress(OSError, ValueError, EOFError):
-                table = np.load(one, mmap_mode="r", allow_pickle=False)
-                if table.ndim == 2 and len(table) == len(self) and table.dtype == np.int32:
-                    tables.append(np.asarray(table))
-        return max(tables, key=lambda table: table.shape[1], default=None)
+        shape = (len(self), None)
+        tables = [mapped(one, shape, np.int32, below=len(self)) for one in kept]
+        whole = [table for table in tables if table is not None]
+        return max(whole, key=lambda table: table.shape[1], default=None)
 
     def neighbours_path(self, top: int) -> Path | None:
         """Where a table of ``top`` neighbours a face is kept; None where no copies are."""
@@ -423,6 +429,17 @@ class FaceBank:
         """Path of a face's crop inside the bank: its lasting name."""
         return str(self._cells["crop"][row].as_py())
 
+    def crop_path(self, row: int) -> Path:
+        """Where the file of a face's crop lies; links on the way are followed.
+
+        Raises:
+            BadImage: its path leads out of the bank's folder.
+        """
+        crop = self.crop(row)
+        if within.leaves(crop):
+            raise BadImage(f"{self.root}: crop {crop!r}", _LEAVES, "extract the bank again")
+        return self.root / crop
+
     def forehead_of(self, row: int) -> Forehead | None:
         """The 13 points of a face's forehead, px of its crop; None where it has none."""
         if self.forehead is None or np.isnan(self.forehead[row, 0, 0]):
@@ -440,9 +457,7 @@ class FaceBank:
         Raises:
             BadImage: the file is missing, damaged or not of the crops' size.
         """
-        crop = PurePosixPath(self.crop(row))
-        if _leaves(str(crop)):
-            raise BadImage(crop, "leaves the bank's folder", "extract the bank again")
+        crop = PurePosixPath(self.crop_path(row).relative_to(self.root).as_posix())
         inside = crop.relative_to("crops") if crop.parts[0] == "crops" else crop
         path = self.root / "segments" / inside.with_suffix(".png")
         try:
@@ -453,16 +468,17 @@ class FaceBank:
                 f"cannot be read ({error.strerror})",
                 "put the face's segment there, or leave the mask segmentation out of the recipe",
             ) from error
-        segment = None if codec.cut_short(data) else codec.decode_mask(data)
-        if segment is None:
-            raise BadImage(path, "is not a picture that can be decoded", "replace the file")
-        if segment.shape != (self.crop_size, self.crop_size):
-            height, width = segment.shape
+        # by its header, before anything is decoded: it could take all memory
+        width, height = size = codec.size(data) or (0, 0)
+        if any(size) and size != (self.crop_size, self.crop_size):
             raise BadImage(
                 path,
                 f"is {width}x{height} where its crop is {self.crop_size}x{self.crop_size}",
                 "make a segment of the crop as it lies in the bank",
             )
+        segment = codec.decode_mask(data) if any(size) and not codec.cut_short(data) else None
+        if segment is None or segment.shape != size[::-1]:
+            raise BadImage(path, "is not a picture that can be decoded", "replace the file")
         return segment
 
     def image(self, row: int) -> Image:
@@ -486,10 +502,7 @@ class FaceBank:
             BadImage: the file is missing, damaged or not of the bank's size. A crop that
                 was cut short is never handed out half decoded, even where nobody kept its CRC.
         """
-        crop = self.crop(row)
-        path = self.root / crop
-        if _leaves(crop):
-            raise BadImage(crop, "leaves the bank's folder", "extract the bank again")
+        path = self.crop_path(row)
         try:
             with path.open("rb", buffering=0) as file:
                 data = file.read()
@@ -504,17 +517,18 @@ class FaceBank:
             )
         if expected is None and codec.cut_short(data):
             raise BadImage(path, "the file ends before the picture does", "replace the file")
-        picture = codec.decode(data, self.crop_size)
-        if picture is None:
-            raise BadImage(path, "is not a picture that can be decoded", "replace the file")
-        if picture.shape[:2] != (self.crop_size, self.crop_size):
-            height, width = picture.shape[:2]
+        # by its header, before anything is decoded: it could take all memory
+        width, height = size = codec.size(data) or (0, 0)
+        if any(size) and size != (self.crop_size, self.crop_size):
             raise BadImage(
                 path,
                 f"is {width}x{height} where this bank's crops are "
                 f"{self.crop_size}x{self.crop_size}",
                 "crop all pictures of a bank to one square size",
             )
+        picture = codec.decode(data, self.crop_size) if any(size) else None
+        if picture is None or picture.shape[:2] != size:
+            raise BadImage(path, "is not a picture that can be decoded", "replace the file")
         return picture
 
     @cached_property
@@ -525,12 +539,7 @@ class FaceBank:
         """
         path = self._cache("crops")
         shape = (len(self), self.crop_size, self.crop_size, 3)
-        with contextlib.suppress(OSError, ValueError, EOFError):
-            if path is not None:
-                kept = np.load(path, mmap_mode="r", allow_pickle=False)
-                if kept.shape == shape and kept.dtype == np.uint8:
-                    return np.asarray(kept)
-        return None
+        return None if path is None else mapped(path, shape, np.uint8)
 
     def decode(self) -> Path:
         """Decode every crop once and keep the pixels beside the bank: 301 kB a face at 317 px.
@@ -544,21 +553,25 @@ class FaceBank:
         Raises:
             BadBank: the bank is no folder of its own, which could keep it.
             BadImage: a crop cannot be read.
+            BadArgument: another run writes the bank.
+            Unwritable: the disk is full, or the bank's folder may not be written.
         """
         path = self._cache("crops")
         if path is None:
             raise BadBank(
                 self.root, "keeps no copies", "make a bank of these pictures: faceblend extract"
             )
-        if self.decoded is None:
-            shape = (len(self), self.crop_size, self.crop_size, 3)
-            with atomic.replacing(path) as temporary:
-                pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-                for row in range(len(self)):
-                    pixels[row] = self.read_crop(row)
-                pixels.flush()
-                del pixels
+        with atomic.alone_in(self.root):
             self.__dict__.pop("decoded", None)
+            if self.decoded is None:
+                shape = (len(self), self.crop_size, self.crop_size, 3)
+                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                # not through a mapping: on a full disk that kills the process
+                with atomic.replacing(path) as temporary, temporary.open("wb") as file:
+                    np.lib.format.write_array_header_1_0(file, header)
+                    for row in range(len(self)):
+                        file.write(self.read_crop(row).data)
+                self.__dict__.pop("decoded", None)
         return path
 
     def to_landmarks_json(self, path: str | os.PathLike[str]) -> None:
@@ -583,6 +596,8 @@ def _ordered(
     points, foreheads, count = bytearray(), bytearray(), 0
     for batch in _batched(rows):
         for row in batch:
+            if within.leaves(row.crop):
+                raise BadBank(f"{root}: crop {row.crop!r}", _LEAVES, _INSIDE)
             points += _points(row.landmarks, root / row.crop).tobytes()
             if row.forehead is not None:
                 # nothing is kept of a bank without, so those before it are filled in here
@@ -673,19 +688,16 @@ def _mapped(
     """
     if cache is None:
         return np.concatenate(list(make()))
-    try:
-        mapped = np.load(cache, mmap_mode="r", allow_pickle=False)
-        if mapped.shape == shape and mapped.dtype == np.float32:
-            return np.asarray(mapped)
-    except (OSError, ValueError, EOFError):
-        pass  # missing or damaged: it is only a copy, made again below
+    there = mapped(cache, shape, np.float32)
+    if there is not None:
+        return there
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     try:
         with atomic.replacing(cache) as temporary, temporary.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             for block in make():
                 file.write(np.ascontiguousarray(block, "<f4").data)
-    except OSError:
+    except Unwritable:
         return np.concatenate(list(make()))  # a read-only bank is served from memory
     return np.asarray(np.load(cache, mmap_mode="r", allow_pickle=False))
 
@@ -771,9 +783,18 @@ def _read_foreheads(path: Path) -> Iterator[np.ndarray]:
 def _table(rows: Sequence[FaceRow]) -> pa.Table:
     """Every column but the landmarks."""
     fields = [column for column in SCHEMA if column.name != "landmarks"]
-    columns = [
-        pa.array([getattr(row, column.name) for row in rows], column.type) for column in fields
-    ]
+    columns = []
+    for column in fields:
+        cells = [getattr(row, column.name) for row in rows]
+        try:
+            columns.append(pa.array(cells, column.type))
+        # a text of half a character raises ValueError, a large number OverflowError
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise BadBank(
+                f"{rows[0].crop} and those behind it",
+                f"one has no valid {column.name!r} ({_first_line(error)})",
+                f"give {column.type}, or make the rows again",
+            ) from error
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
@@ -851,7 +872,7 @@ def _read_landmark_entries(path: Path) -> dict[str, Landmarks]:
         raise BadBank(path, "holds no landmarks", remedy)
     entries: dict[str, Landmarks] = {}
     for name, value in content.items():
-        if _leaves(name):
+        if within.leaves(name):
             raise BadBank(
                 f"{path}: {name!r}", "leaves the folder of pictures", "use paths inside it"
             )
@@ -880,11 +901,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _leaves(name: str) -> bool:
-    beyond = name.startswith("/") or ".." in name.split("/")
-    return beyond or "\\" in name or "\0" in name or not name
-
-
 def _classic_video(name: str, rule: str) -> str:
     path = PurePosixPath(name)
     folder = path.parent
@@ -904,12 +920,14 @@ def _square_side(path: Path) -> int:
         raise BadBank(
             path, f"cannot be read ({error.strerror})", "check --crops, the keys start there"
         ) from error
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if picture is None or picture.shape[0] != picture.shape[1]:
+    width, height = codec.size(data) or (0, 1)
+    fits = width == height <= codec.MAX_SIDE
+    picture = codec.decode(data, width) if fits else None
+    if picture is None:
         raise BadBank(
             path, "is not a square picture", "crop the pictures first: faceblend extract"
         )
-    return int(picture.shape[0])
+    return width
 
 
 def _first_line(error: Exception) -> str:

@@ -15,6 +15,8 @@ from jaxtyping import Int, Int32
 
 from faceblend import atomic, jobs, partner, search
 from faceblend.bank import FaceBank
+from faceblend.errors import Unwritable
+from faceblend.kept import mapped
 
 Table = Int32[np.ndarray, "faces top"]
 """Rows of the bank, first come first; -1 where nobody was left."""
@@ -49,7 +51,7 @@ def arrange(bank: FaceBank, top: int, cap: int) -> None:
         return
     with jobs.progress("partners", total=len(bank.reals) * top, unit="places") as report:
         made = assign(bank, top, cap, heard=report.advance)
-    with suppress(OSError):
+    with suppress(Unwritable):
         _write(path, made)
 
 
@@ -169,7 +171,7 @@ def _table(bank: FaceBank, top: int, cap: int) -> np.ndarray:
     if there is not None:
         return there
     made = assign(bank, top, cap)
-    with suppress(OSError):  # a read-only bank is served from memory
+    with suppress(Unwritable):  # a read-only bank is served from memory
         _write(path, made)
     return made
 
@@ -180,8 +182,4 @@ def _write(path: Path, table: Table) -> None:
 
 
 def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    try:
-        table = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None  # only a copy: it is made again
-    return np.asarray(table) if table.shape == shape and table.dtype == np.int32 else None
+    return mapped(path, shape, np.int32, below=shape[0])

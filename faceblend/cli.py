@@ -2,13 +2,18 @@
 
 Exit status: 0 done; 1 finished with recorded failures under --strict or without some shard, or a
 set that does not verify; 2 bad arguments or input, said in one line on stderr (--debug shows
-where).
+where); 130 and 143 stopped by Ctrl-C and by SIGTERM: the same command continues.
 """
 
 import argparse
+import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import Parameter, signature
 from pathlib import Path
@@ -19,15 +24,17 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from faceblend import __version__, atomic
+from faceblend import __version__, atomic, plainyaml
 from faceblend.bank import FaceBank
 from faceblend.bench import commands as benches
-from faceblend.errors import BadArgument, FaceblendError
+from faceblend.errors import BadArgument, FaceblendError, shown
 from faceblend.recipe import Recipe, load_recipe, preset_names
 
 _SHOWN = 20  # rows of a table on a terminal; files hold them all
 
 DONE, FAILURES, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+TERMINATED = 143
+"""Ended by SIGTERM, as a batch system or a shell's kill sends it."""
 UNREAD = 141
 """Nobody reads the output any more (``faceblend ... | head``); what a shell gives for it."""
 
@@ -35,6 +42,10 @@ _MODEL_NOTE = (
     "The 68-point model was trained on iBUG 300-W, whose licence excludes commercial use: "
     "bring other landmarks (FaceBank.from_landmarks_json) where that matters."
 )
+
+
+class Place(str):
+    """A folder, or a URL that fsspec knows: as it was given, for a path would lose a slash."""
 
 
 def index(
@@ -69,10 +80,10 @@ def index(
     if found.problems:
         table = Table("", "video", "", title=f"not as {dataset} has it")
         for problem in found.problems[:_SHOWN]:
-            table.add_row(problem.kind, problem.source, problem.reason)
+            table.add_row(problem.kind, shown(problem.source), shown(problem.reason))
         Console(markup=False).print(table)
-        print(f"{len(found.problems):,} problems, all in {beside}")
-    print(found)
+        _say(f"{len(found.problems):,} problems, all in {beside}")
+    _say(found)
     return FAILURES if strict and found.problems else DONE
 
 
@@ -116,8 +127,8 @@ def split(
         table.add_row(name, f"{real:,}", f"{fake:,}")
     Console(markup=False).print(table)
     for note in made.notes:
-        print(f"note: {note}")
-    print(found)
+        _say(f"note: {note}")
+    _say(found)
     return FAILURES if strict and found.leaks else DONE
 
 
@@ -143,6 +154,7 @@ def extract(
     collate_only: bool = False,
     check: Literal["lazy", "deep"] = "deep",
     workers: int | None = None,
+    cluster: str | None = None,
     strict: bool = False,
 ) -> int:
     """Find the faces in photographs and videos and make a bank of them.
@@ -176,6 +188,8 @@ def extract(
         check: how crops of an earlier run are looked at: deep reads every one, lazy sees that it
             is there
         workers: processes; every core if not given
+        cluster: instead of workers, the address or file of a Dask scheduler (tcp://HOST:8786)
+            whose workers see source and out at the same paths
         strict: exit with 1 if any photograph or video was refused, or is not done yet
     """
     from faceblend.ingest.detect import DlibHog
@@ -185,28 +199,30 @@ def extract(
     is_table = source.suffix == ".parquet"
     if root is not None and not is_table:
         raise BadArgument("--root", "goes with a table of videos", f"{source} is none: drop it")
-    report = run(
-        read_videos(source, root) if is_table else source,
-        out,
-        group=group,
-        subject=subject,
-        labels=labels,
-        split=split,
-        detector=DlibHog(landmark_model),
-        faces=faces,
-        min_face=min_face,
-        crop_size=crop_size,
-        crop_scale=crop_scale,
-        crop_format=crop_format,
-        align=align,
-        frames_per_video=frames_per_video,
-        max_pixels=max_pixels,
-        offset=offset,
-        num=0 if collate_only else num,
-        check=check,
-        workers=_cores(workers),
-    )
-    print(report)
+    with _executor(cluster, workers) as (executor, processes):
+        report = run(
+            read_videos(source, root) if is_table else source,
+            out,
+            group=group,
+            subject=subject,
+            labels=labels,
+            split=split,
+            detector=DlibHog(landmark_model and landmark_model.absolute()),
+            faces=faces,
+            min_face=min_face,
+            crop_size=crop_size,
+            crop_scale=crop_scale,
+            crop_format=crop_format,
+            align=align,
+            frames_per_video=frames_per_video,
+            max_pixels=max_pixels,
+            offset=offset,
+            num=0 if collate_only else num,
+            check=check,
+            workers=processes,
+            executor=executor,
+        )
+    _say(report)
     return FAILURES if strict and (report.errors or report.undone) else DONE
 
 
@@ -242,20 +258,22 @@ def landmarks(
         max_pixels=max_pixels,
         workers=_cores(workers),
     )
-    print(report)
+    _say(report)
     return FAILURES if strict and report.errors else DONE
 
 
 def generate(
     bank: Path,
-    out: Path,
+    out: Place,
     recipe: Recipe,
     count: int = 1000,
     seed: int = 0,
     workers: int | None = None,
+    cluster: str | None = None,
     shard_size: int = 1000,
     format: Literal["hdf5", "folder"] = "hdf5",
     alpha: bool = False,
+    check: Literal["lazy", "deep"] = "deep",
     crops: Path | None = None,
     dry_run: bool = False,
     strict: bool = False,
@@ -264,15 +282,19 @@ def generate(
 
     Args:
         bank: folder of the bank, or a classic landmark file (see --crops)
-        out: folder of the set; the same command again makes only what is missing
+        out: folder of the set, or its URL (s3://bucket/set, with the extra "cloud"); the same
+            command again makes only what is missing
         recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields, such as
             --recipe.partner.candidates 5000 (docs/recipes.md lists them, --dry-run shows all)
         count: samples, reals and fakes together
         seed: 0 to 2**64 - 1; another seed makes another set
         workers: processes; every core if not given. The set does not depend on it
+        cluster: instead of workers, the address or file of a Dask scheduler (tcp://HOST:8786)
+            whose workers see bank and out at the same paths
         shard_size: samples a shard
         format: HDF5 shards, or the classic folders true/ fake/ mask/ of PNGs
         alpha: keep the alpha of every sample, float32, which doubles the set
+        check: how shards that are there are looked at: deep reads every one, lazy compares sizes
         crops: folder that the keys of a landmark file start from; its own if not given
         dry_run: print the resolved recipe and stop
         strict: exit with 1 if any sample was rejected, as without it if any shard failed
@@ -283,18 +305,21 @@ def generate(
     from faceblend.convert import open_bank
     from faceblend.generate import generate as run
 
-    report = run(
-        open_bank(bank, crops),
-        recipe,
-        out,
-        count=count,
-        seed=seed,
-        workers=_cores(workers),
-        shard_size=shard_size,
-        layout=format,
-        alpha=alpha,
-    )
-    print(report)
+    with _executor(cluster, workers) as (executor, processes):
+        report = run(
+            open_bank(bank, crops),
+            recipe,
+            out,
+            count=count,
+            seed=seed,
+            workers=processes,
+            executor=executor,
+            shard_size=shard_size,
+            layout=format,
+            alpha=alpha,
+            check=check,
+        )
+    _say(report)
     if report.failed:
         return FAILURES
     return FAILURES if strict and report.rejected else DONE
@@ -348,19 +373,19 @@ def clips(
     )
     if preview is not None:
         write_preview(first_blended(out, most=3), preview)
-    print(report)
+    _say(report)
     if report.failed:
         return FAILURES
     return FAILURES if strict and report.rejected else DONE
 
 
 def verify(
-    set: Path, bank: Path | None = None, replays: int = 20, crops: Path | None = None
+    set: Place, bank: Path | None = None, replays: int = 20, crops: Path | None = None
 ) -> int:
     """Check a set against its manifest: checksums, structure, labels, targets, records.
 
     Args:
-        set: folder of the set
+        set: folder of the set, or its URL, whose shards are fetched one at a time
         bank: the bank it was made from; samples are then made again and compared
         replays: samples to make again, spread over the set
         crops: folder that the keys of a landmark file start from; its own if not given
@@ -376,8 +401,8 @@ def verify(
         replays=replays,
     )
     for problem in report.problems:
-        print(f"{problem.where}: {problem.what}", file=sys.stderr)
-    print(report)
+        print(shown(f"{problem.where}: {problem.what}"), file=sys.stderr)
+    _say(report)
     return FAILURES if report.problems else DONE
 
 
@@ -442,8 +467,8 @@ def export(
         workers=_cores(workers),
     )
     for crop, reason in report.refused:
-        print(f"{crop}: {reason}", file=sys.stderr)
-    print(report)
+        print(shown(f"{crop}: {reason}"), file=sys.stderr)
+    _say(report)
     return FAILURES if strict and report.refused else DONE
 
 
@@ -469,7 +494,7 @@ def _export_set(
         bank=None if bank is None else open_bank(bank),
         workers=workers,
     )
-    print(report)
+    _say(report)
     if report.failed:
         return FAILURES
     return FAILURES if strict and report.rejected else DONE
@@ -517,8 +542,8 @@ def xray_of(
     else:
         report = run(fake, out, original=original, mask=mask, how=how)
     for name, reason in report.errors:
-        print(f"{name}: {reason}", file=sys.stderr)
-    print(report)
+        print(shown(f"{name}: {reason}"), file=sys.stderr)
+    _say(report)
     return FAILURES if strict and (report.empty or report.errors) else DONE
 
 
@@ -558,7 +583,7 @@ def doctor(
     )
     if json is not None:
         atomic.write_json(json, found.to_dict())
-    print(found)
+    _say(found)
     return FAILURES if strict and found.failed else DONE
 
 
@@ -593,7 +618,7 @@ def inspect(
         from faceblend.audit.page import page
 
         count, panel = 48 if count is None else count, 256 if panel is None else panel
-        print(page(set, out, bank=opened, count=count, panel=panel, licence=licence))
+        _say(page(set, out, bank=opened, count=count, panel=panel, licence=licence))
         return DONE
     if licence is not None:
         raise BadArgument("--licence", "is for the page alone", "add --html, or drop it")
@@ -612,7 +637,7 @@ def inspect(
         effective, most = f"{use.effective:,.1f}", f"{use.largest_share:.2%}"
         table.add_row(name, f"{use.distinct:,}", of, effective, most, even)
     Console(markup=False).print(table)
-    print(f"{found}\n{shown.contact_sheet}\n{shown.histograms}\n{written}")
+    _say(f"{found}\n{shown.contact_sheet}\n{shown.histograms}\n{written}")
     return DONE
 
 
@@ -630,7 +655,7 @@ def replay(set: Path, index: int, bank: Path, out: Path | None = None) -> int:
     from faceblend.audit.again import again
 
     made = again(set, index, FaceBank.open(bank), out)
-    print(made)
+    _say(made)
     return DONE if made.same else FAILURES
 
 
@@ -687,9 +712,10 @@ def _audit_leaks(
     if found.shared:
         table = Table("", "shared", "by", "as", title="on both sides")
         for one in found.shared[:_SHOWN]:
-            table.add_row(one.kind, one.what, " / ".join(one.sides), " / ".join(one.roles))
+            sides, roles = shown(" / ".join(one.sides)), shown(" / ".join(one.roles))
+            table.add_row(one.kind, shown(one.what), sides, roles)
         Console(markup=False).print(table)
-    print(found)
+    _say(found)
     return FAILURES if strict and found.shared else DONE
 
 
@@ -731,7 +757,7 @@ def _audit_shortcuts(
     for one in (found.overall, *found.groups):
         table.add_row(one.group, f"{one.auc:.3f}", f"{one.low:.3f} to {one.high:.3f}", one.verdict)
     Console(markup=False).print(table)
-    print(found)
+    _say(found)
     return FAILURES if strict and found.leaks else DONE
 
 
@@ -762,7 +788,7 @@ def neighbours(bank: Path, top: int = 5, workers: int | None = None, device: str
     from faceblend.neighbours import neighbours as run
 
     made = run(FaceBank.open(bank), top, workers=_cores(workers), device=device)
-    print(f"{made.path} ({made.done} blocks done, {made.kept} kept)")
+    _say(f"{made.path} ({made.done} blocks done, {made.kept} kept)")
     return DONE
 
 
@@ -774,7 +800,7 @@ def decode(bank: Path) -> int:
     Args:
         bank: folder of the bank
     """
-    print(FaceBank.open(bank).decode())
+    _say(FaceBank.open(bank).decode())
     return DONE
 
 
@@ -815,11 +841,13 @@ COMMANDS: dict[str, _Entry] = {
         commands={
             "generate": _Command(function=benches.generate, first=("bank",)),
             "parallel": _Command(function=benches.parallel, first=("bank",)),
+            "cluster": _Command(function=benches.cluster, first=("bank",)),
             "read": _Command(function=benches.read, first=("set",)),
             "search": _Command(function=benches.search, first=("bank",)),
             "memory": _Command(function=benches.memory, first=("bank",)),
             "store": _Command(function=benches.store, first=("bank",)),
             "extract": _Command(function=benches.extract, first=("video",)),
+            "load": _Command(function=benches.load, first=("bank",)),
         },
     ),
 }
@@ -854,14 +882,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             values["recipe"] = load_recipe(values["recipe"], overrides)
         elif overrides:
             raise BadArgument(f"--recipe.{next(iter(overrides))}", "has no use here", "drop it")
-        status: int = function(**values)
+        with _sigterm_told():
+            status: int = function(**values)
         print(end="", flush=True)
         return status
     except FaceblendError as error:
         if debug:
             raise
         words_of = " ".join(str(error).removeprefix("faceblend: ").split())
-        print(f"faceblend: {words_of}", file=sys.stderr)
+        print(f"faceblend: {shown(words_of)}", file=sys.stderr)
         return BAD_INPUT
     except OSError as error:  # a full disk, a folder that may not be written
         if debug:
@@ -870,11 +899,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return UNREAD
         # of a file that could not be renamed, the name that it was to have
         where = error.filename2 or error.filename or "a file"
-        print(f"faceblend: {where}: {error.strerror or error}; check the disk", file=sys.stderr)
+        words_of = shown(f"{where}: {error.strerror or error}; check the disk")
+        print(f"faceblend: {words_of}", file=sys.stderr)
         return BAD_INPUT
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("faceblend: stopped; the same command continues", file=sys.stderr)
-        return INTERRUPTED
+        return TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a job as Ctrl-C does: what is not finished is removed."""
+
+
+@contextmanager
+def _sigterm_told() -> Iterator[None]:
+    def stop(*_: object) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets no other thread listen
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(text: object) -> None:
+    """Print what may hold names, which a terminal must not obey."""
+    print("\n".join(map(shown, str(text).split("\n"))))
 
 
 def _nobody_reads() -> bool:
@@ -931,10 +985,14 @@ def _add_argument(
     if get_origin(plain) is list:
         (each,), number = get_args(plain), "*" if positional else "+"
         name = parameter.name if positional else option
-        command.add_argument(name, nargs=number, type=each, help=words, metavar="PATH")
+        command.add_argument(name, nargs=number, type=_reader(each), help=words, metavar="PATH")
     elif positional:
         many = None if required else "?"
-        given = {"choices": get_args(kind)} if get_origin(kind) is Literal else {"type": plain}
+        given: dict[str, Any] = {}
+        if get_origin(kind) is Literal:
+            given["choices"] = get_args(kind)
+        else:
+            given["type"] = _reader(plain)
         command.add_argument(parameter.name, nargs=many, help=words, **given)
     elif kind is bool:
         command.add_argument(option, action="store_true", help=words)
@@ -948,12 +1006,24 @@ def _add_argument(
     else:
         command.add_argument(
             option,
-            type=plain,
+            type=_reader(plain),
             required=required,
             default=None if required else default,
             help=words,
-            metavar={Path: "PATH", int: "N", float: "X", str: "TEXT"}[plain],
+            metavar={Path: "PATH", Place: "PATH|URL", int: "N", float: "X", str: "TEXT"}[plain],
         )
+
+
+def _reader(kind: type) -> Callable[[str], Any]:
+    return _local if kind is Path else kind
+
+
+def _local(text: str) -> Path:
+    if "://" not in text:
+        return Path(text)  # without the libraries of sets, which take time to import
+    from faceblend.store.place import folder_at
+
+    return folder_at(text)
 
 
 def _split_overrides(words: list[str]) -> tuple[list[str], dict[str, Any]]:
@@ -972,10 +1042,25 @@ def _split_overrides(words: list[str]) -> tuple[list[str], dict[str, Any]]:
                 raise BadArgument(word, "has no value", "give one after it, as YAML")
             value = following
         try:
-            overrides[field] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            overrides[field] = plainyaml.parse(value)
+        except ValueError:
             raise BadArgument(word, f"{value!r} is not YAML", "for a range: [low, high]") from None
     return rest, overrides
+
+
+@contextmanager
+def _executor(cluster: str | None, workers: int | None) -> Iterator[tuple[Executor | None, int]]:
+    """A cluster's executor and how many tasks it takes, or none and how many processes."""
+    if cluster is None:
+        yield None, _cores(workers)
+        return
+    if workers is not None:
+        raise BadArgument("--workers", "are those of the cluster", "drop it, or --cluster")
+    from faceblend.cluster import Cluster
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it is told in words of ours
+    with Cluster(cluster) as executor:
+        yield executor, max(1, executor.workers)
 
 
 def _cores(workers: int | None) -> int:

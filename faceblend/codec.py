@@ -5,6 +5,7 @@ Pixels are those of OpenCV's decoder, always. An RGB PNG with one filter for all
 inflates it, and NumPy undoes the filter.
 """
 
+import io
 import struct
 from math import isqrt
 
@@ -12,14 +13,20 @@ import cv2
 import deflate
 import numpy as np
 from jaxtyping import UInt8
+from PIL.TiffImagePlugin import TiffImageFile
 
 from faceblend.face import Image, Mask
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")  # length and kind
 _RGB = (8, 2, 0, 0, 0)  # bits a value, colour type, compression, filters, no interlacing
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG's markers that tell a size
+_SCAN = 0xDA
 _SUB, _UP = 1, 2  # of PNG's filters, the two that NumPy undoes in whole columns or rows
 
+
+MAX_SIDE = 16_384
+"""px; of the largest crop or sample that is taken, 805 MB of pixels."""
 
 # one filter for all rows: as small as the best of five a row, read in a third of the time;
 # more compression makes it 6% smaller in twice the time
@@ -54,6 +61,69 @@ def encode(image: Image, kind: str) -> bytes:
     return bytes(data.tobytes())
 
 
+def size(data: bytes) -> tuple[int, int] | None:
+    """What the header of a JPEG, PNG, WebP, BMP or TIFF file says, at no cost.
+
+    Args:
+        data: a file's bytes.
+
+    Returns:
+        Width and height, px; None where it is no such file, or its header is damaged.
+    """
+    try:
+        if data.startswith(_PNG):
+            return _pair(">II", data, 16)
+        if data.startswith(b"\xff\xd8\xff"):
+            return _jpeg_size(data)
+        if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            return _webp_size(data)
+        if data.startswith(b"BM"):
+            old = data[14:18] == b"\x0c\0\0\0"
+            width, height = _pair("<HH", data, 18) if old else _pair("<ii", data, 18)
+            return abs(width), abs(height)
+        if data.startswith((b"II*\0", b"MM\0*")):
+            width, height = TiffImageFile(io.BytesIO(data)).size
+            return width, height
+    except Exception:  # damaged headers raise nearly anything
+        return None
+    return None
+
+
+def _pair(layout: str, data: bytes, place: int) -> tuple[int, int]:
+    first, second = struct.unpack_from(layout, data, place)
+    return first, second
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    place = 2
+    while True:
+        place = data.index(b"\xff", place)
+        while data[place] == 0xFF:
+            place += 1
+        kind = data[place]
+        if kind in _FRAMES:
+            height, width = _pair(">HH", data, place + 4)
+            return width, height
+        if kind == _SCAN:
+            return None
+        # these have no length
+        alone = kind in (0, 1) or 0xD0 <= kind <= 0xD9
+        place += 1 if alone else 1 + int.from_bytes(data[place + 1 : place + 3], "big")
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    if len(data) < 30:
+        return None
+    if data[12:16] == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+        return width + 1, height + 1
+    if data[12:16] == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = _pair("<HH", data, 26)
+    return width & 0x3FFF, height & 0x3FFF
+
+
 def decode(data: bytes, side: int) -> Image | None:
     """Decode a picture.
 
@@ -65,9 +135,7 @@ def decode(data: bytes, side: int) -> Image | None:
         (H, W, 3) uint8 RGB; None where it is no picture.
     """
     picture = _plain_png(data, side)
-    if picture is None and data:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
-    return None if picture is None else np.asarray(picture)
+    return decode_as(data, cv2.IMREAD_COLOR_RGB) if picture is None else picture
 
 
 def decode_mask(data: bytes) -> Mask | None:
@@ -81,8 +149,30 @@ def decode_mask(data: bytes) -> Mask | None:
     """
     # as coloured, since grey would round a dark colour down to zero
     how = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), how) if data else None
+    picture = decode_as(data, how)
     return None if picture is None else np.asarray(picture.any(axis=2))
+
+
+def decode_as(data: bytes, how: int) -> np.ndarray | None:
+    """Decode a picture in one of OpenCV's modes.
+
+    Args:
+        data: a file's bytes.
+        how: ``cv2.IMREAD_...``
+
+    Returns:
+        What OpenCV makes of it; None where it is no JPEG, PNG, WebP, BMP or TIFF, damaged, or
+        claims more pixels than ``MAX_SIDE`` squared.
+    """
+    width, height = size(data) or (0, 0)
+    # OpenCV makes room for what a head claims before it looks at the rest
+    if not 0 < width * height <= MAX_SIDE**2 or not _holds_its_chunks(data):
+        return None
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), how)
+    except cv2.error:  # instead of None, where it refuses a size or a kind of pixels
+        return None
+    return None if picture is None else np.asarray(picture)
 
 
 def cut_short(data: bytes) -> bool:
@@ -94,6 +184,19 @@ def cut_short(data: bytes) -> bool:
         # an embedded thumbnail ends before the picture's own scan begins
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
     return data.startswith(_PNG) and b"IEND" not in data[-64:]
+
+
+def _holds_its_chunks(data: bytes) -> bool:
+    # OpenCV makes room for as many bytes as a PNG's chunk claims, 4 GB at most, too
+    if not data.startswith(_PNG):
+        return True
+    place = len(_PNG)
+    while place + 8 <= len(data):
+        length, kind = _CHUNK.unpack_from(data, place)
+        place += 12 + length
+        if kind == b"IEND":
+            break
+    return place <= len(data)
 
 
 def _plain_png(data: bytes, side: int) -> Image | None:

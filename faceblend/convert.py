@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -12,16 +13,22 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from faceblend import atomic, jobs
+from faceblend import atomic, jobs, within
 from faceblend.bank import FaceBank
-from faceblend.errors import BadArgument, BadBank, FaceblendError
+from faceblend.errors import BadArgument, BadBank, FaceblendError, shown
 from faceblend.face import Image, Landmarks
 from faceblend.faces_df import write_faces_df
 from faceblend.ingest.crop import Crop
 from faceblend.ingest.deepfakebench import has_frames, picture_paths, read_deepfakebench
+from faceblend.ingest.group import safe_path
 from faceblend.ingest.video import SUFFIXES
 
 Layout = Literal["deepfakebench", "folder", "json", "faces-df"]
+
+_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|(?:\A|/)-")
+"""In names of videos: what a terminal or a command would obey."""
+
+_LONGEST = 200  # bytes of a folder's name; disks take 255, temporary files add some
 
 DEEPFAKEBENCH_SIZE = 256
 """px; DeepfakeBench resizes pictures to this as it reads them, and their landmarks not."""
@@ -89,9 +96,10 @@ def export_bank(
     ===============  ==================================================================
 
     ``%03d`` is the frame's number; a second face of one frame is ``012_1``. A video's folder
-    is its name without ``.mp4`` and the like. PNGs hold exactly the pixels of the bank's
-    crops where ``size`` does not change them. Files that are there already are compared
-    with what would be written, so a second run also verifies the first.
+    is its name without ``.mp4`` and the like, and with a hash where that could not be one:
+    control characters, a dash at its front, over 200 bytes. PNGs hold exactly the pixels of
+    the bank's crops where ``size`` does not change them. Files that are there already are
+    compared with what would be written, so a second run also verifies the first.
 
     Args:
         bank: the faces.
@@ -106,7 +114,7 @@ def export_bank(
 
     Raises:
         BadArgument: an option goes with another layout; a file is in the way that holds
-            something else; or ``videos`` lacks a video of the bank.
+            something else; another run writes ``out``; or ``videos`` lacks a video of the bank.
         BadBank: two videos would share a folder, or a video's name cannot be a folder's.
     """
     out = Path(out)
@@ -121,11 +129,13 @@ def export_bank(
         size = DEEPFAKEBENCH_SIZE if to == "deepfakebench" else bank.crop_size
     plans = _plans(bank, to)
     write = _Writer(bank=bank, root=out, size=size, landmarks=to == "deepfakebench")
-    report = _written(plans, write, workers)
-    if to == "deepfakebench":
-        name = dataset if dataset is not None else out.absolute().name
-        refused = {crop for crop, _ in report.refused}
-        atomic.write_json(out / f"{name}.json", {name: _rearranged(bank, plans, name, refused)})
+    with atomic.alone_in(out):
+        report = _written(plans, write, workers)
+        if to == "deepfakebench":
+            name = dataset if dataset is not None else out.absolute().name
+            refused = {crop for crop, _ in report.refused}
+            tree = {name: _rearranged(bank, plans, name, refused)}
+            atomic.write_json(out / f"{name}.json", tree)
     return report
 
 
@@ -221,7 +231,7 @@ def _place(video: str, bank: FaceBank, to: Layout) -> str:
     if to == "deepfakebench" and path.parent.name == "frames":
         path = path.parent.parent / path.name
     where = f"{bank.root}: video {video!r}"
-    if path.is_absolute() or not path.name or ".." in path.parts or {"\\", "\0"} & set(video):
+    if within.leaves(path.as_posix()) or "\\" in video:
         raise BadBank(where, "cannot name a folder", "extract the bank again with other names")
     if to == "deepfakebench" and "frames" in path.as_posix():
         raise BadBank(
@@ -229,7 +239,9 @@ def _place(video: str, bank: FaceBank, to: Layout) -> str:
             "has 'frames' in its name, which DeepfakeBench replaces to find its landmarks",
             "extract the bank again with other names",
         )
-    return path.as_posix()
+    long = max(len(part.encode()) for part in path.parts) > _LONGEST
+    place = path.as_posix()
+    return safe_path(place) if long or _ODD.search(place) else place
 
 
 def _written(plans: list[_Plan], write: _Writer, workers: int) -> ExportReport:
@@ -317,5 +329,5 @@ def _deepfakebench(path: Path) -> FaceBank | None:
         return None
     tree = read_deepfakebench(path)
     for refused in tree.refused:
-        print(f"{refused.source}: {refused.reason}", file=sys.stderr)
+        print(shown(f"{refused.source}: {refused.reason}"), file=sys.stderr)
     return tree.bank

@@ -28,7 +28,7 @@ from typing import Generic, TypeVar
 import rich.progress
 from rich.console import Console
 
-from faceblend.errors import BadArgument, FaceblendError
+from faceblend.errors import BadArgument, FaceblendError, shown
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -125,7 +125,7 @@ def _over(
     lost = yield from _flown(iter(tasks), submit, window, cancel=True)
     if lost:
         raise FaceblendError(
-            "the given executor",
+            getattr(executor, "name", "the given executor"),
             f"broke with {len(lost)} tasks in flight",
             "start it again; the same call continues",
         )
@@ -229,7 +229,7 @@ class _Pool(Generic[T, R]):
         )
 
     def submit(self, task: T) -> Future[R]:
-        with one_thread_each():
+        with one_thread_each(), _out_of_reach():
             return self._executor.submit(_do, self._work, task)
 
     def check_started(self) -> None:
@@ -311,6 +311,19 @@ def one_thread_each() -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
+
+
+@contextmanager
+def _out_of_reach() -> Iterator[None]:
+    """Keep Ctrl-C from processes that are started meanwhile, until they ignore it themselves."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield  # here it waits
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _do(work: Callable[[T], R], task: T) -> R:
@@ -396,7 +409,7 @@ class Progress:
         self._told, self._told_at = self._done, self._clock()
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(shown(text), markup=False, highlight=False, soft_wrap=True)
 
     def _rate(self) -> str:
         seconds = max(self._clock() - self._started, 1e-9)

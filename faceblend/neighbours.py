@@ -16,6 +16,7 @@ import numpy as np
 from faceblend import atomic, jobs, partner
 from faceblend.bank import FaceBank
 from faceblend.errors import BadArgument, BadBank
+from faceblend.kept import mapped
 
 if TYPE_CHECKING:
     from faceblend.search_torch import Brute
@@ -54,8 +55,9 @@ def neighbours(
             compares all faces there and finds the same rows.
 
     Raises:
-        BadArgument: ``top`` is out of range, or there is no such device.
+        BadArgument: ``top`` is out of range, there is no such device, or another run is at it.
         BadBank: the bank is no folder of its own, or nobody could lend a face to anybody.
+        Unwritable: the disk is full, or the bank's folder may not be written.
     """
     if not 1 <= top <= MOST:
         raise BadArgument("top", f"is {top}", f"give 1 to {MOST}")
@@ -74,6 +76,11 @@ def neighbours(
         _check_device(device)  # before the work begins
         workers = 1
     work = _Blocks(bank=bank, top=top, folder=path.with_suffix(""), device=device)
+    with atomic.alone_in(work.folder):
+        return _run(bank, work, path, starts, workers)
+
+
+def _run(bank: FaceBank, work: "_Blocks", path: Path, starts: range, workers: int) -> Neighbours:
     missing = [start for start in starts if work.read(start) is None]
     kept = len(starts) - len(missing)
     with jobs.progress(
@@ -148,12 +155,7 @@ class _Blocks:
     def read(self, start: int) -> np.ndarray | None:
         """A block that is there and whole."""
         length = min(BLOCK, len(self.bank) - start)
-        try:
-            block = np.load(self._path(start), allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            return None
-        whole = block.shape == (length, self.top) and block.dtype == np.int32
-        return np.asarray(block) if whole else None
+        return mapped(self._path(start), (length, self.top), np.int32, below=len(self.bank))
 
     def _path(self, start: int) -> Path:
         return self.folder / f"{start:010d}.npy"

@@ -14,8 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-import yaml
-
+from faceblend import plainyaml
 from faceblend.errors import BadRecipe
 from faceblend.ops import NAMED
 
@@ -599,7 +598,10 @@ class _Reader:
 
     def _misfit(self, value: object, wanted: str, name: str) -> BadRecipe:
         there = f"{name} is" if name else "is"
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except (ValueError, RecursionError):  # a number of over 4300 digits
+            shown = f"a {type(value).__name__} too long to show"
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         return BadRecipe(
             self.where, f"{there} {shown}, and {wanted} belongs there", "see docs/recipes.md"
@@ -620,7 +622,8 @@ def _read_yaml(name_or_path: str | Path) -> dict[str, Any]:
         text = preset_path(name).read_text("utf-8")
     else:
         try:
-            text = Path(name_or_path).read_text("utf-8")
+            with Path(name_or_path).open(encoding="utf-8") as file:
+                text = file.read(plainyaml.MOST_TEXT + 1)
         except FileNotFoundError:
             raise BadRecipe(
                 name,
@@ -630,10 +633,9 @@ def _read_yaml(name_or_path: str | Path) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError) as error:
             raise BadRecipe(name, f"cannot be read ({error})", "give a YAML text file") from error
     try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        words = " ".join(str(error).split())
-        raise BadRecipe(name, f"is not YAML ({words})", "see docs/recipes.md") from error
+        values = plainyaml.parse(text)
+    except ValueError as error:
+        raise BadRecipe(name, f"is not YAML ({error})", "see docs/recipes.md") from error
     if not isinstance(values, dict):
         raise BadRecipe(name, "holds no fields", "see docs/recipes.md for what a recipe names")
     return values

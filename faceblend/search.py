@@ -300,11 +300,12 @@ class Index:
                 if head.shape != (3,) or head[0] != _FORMAT:
                     return None
                 parts = {name: _mapped(file, kind) for name, kind in _KEPT.items()}
-            if not _fit_together(**parts):
+            rows = parts["rows"]
+            if not _fit_together(**parts) or rows.min() < 0 or rows.max() >= len(landmarks):
                 return None
-        except (OSError, ValueError, TypeError, EOFError):
+            return cls(landmarks=landmarks, count=int(head[1]), largest=float(head[2]), **parts)
+        except Exception:  # NumPy evaluates headers, so damaged ones raise nearly anything
             return None  # only a copy: it is made again
-        return cls(landmarks=landmarks, count=int(head[1]), largest=float(head[2]), **parts)
 
 
 _KEPT = {

@@ -40,7 +40,8 @@ class BlendedFaces(Dataset[Item]):
     """A generated set, item ``k`` its ``k``-th stored sample.
 
     Args:
-        path: folder of the set.
+        path: folder of the set, or its URL.
+        cache: of a set at a URL, folder for its shards; see :class:`faceblend.BlendSet`.
 
     Raises:
         BadShard: it cannot be read; also from an item whose shard is missing or damaged.
@@ -50,8 +51,10 @@ class BlendedFaces(Dataset[Item]):
         >>> image = batch["image"].to(device).float() / 255             # doctest: +SKIP
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.set = BlendSet(path)
+    def __init__(
+        self, path: str | os.PathLike[str], *, cache: str | os.PathLike[str] | None = None
+    ) -> None:
+        self.set = BlendSet(path, cache=cache)
 
     def __len__(self) -> int:
         return len(self.set)

@@ -8,13 +8,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faceblend import atomic
+from faceblend import atomic, within
 from faceblend.errors import BadArgument
 
 FORMAT = 1
@@ -149,7 +149,7 @@ def read_videos(
         said = json.loads((table.schema.metadata or {}).get(b"faceblend", b"null"))
     except FileNotFoundError:
         raise BadArgument(path, "is not there", remedy) from None
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
         words = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadArgument(path, f"cannot be read ({words})", remedy) from error
     if not isinstance(said, dict) or not {"format", "dataset", "root"} <= said.keys():
@@ -184,9 +184,8 @@ def _check(path: Path, table: pa.Table) -> None:
     if len(set(paths)) < len(paths):
         raise BadArgument(path, "names one video twice", again)
     for one in paths:
-        place = PurePosixPath(one)
         # a table may come from elsewhere; it opens nothing outside its folder
-        if place.is_absolute() or ".." in place.parts or "\0" in one or not one:
+        if within.leaves(one):
             raise BadArgument(path, f"{one!r} leaves the folder of the videos", again)
     for split in set(table["split"].to_pylist()) - {None, *SPLITS}:
         raise BadArgument(path, f"has a split {split!r}", f"use {', '.join(SPLITS)}")

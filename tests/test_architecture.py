@@ -97,7 +97,7 @@ def test_importing_the_library_needs_neither_torch_nor_dlib_nor_the_network() ->
         "import sys, socket\n"
         "socket.socket.connect = None\n"
         "import faceblend\n"
-        "heavy = {'torch', 'dlib', 'matplotlib', 'skimage'} & set(sys.modules)\n"
+        "heavy = {'torch', 'dlib', 'fsspec', 'matplotlib', 'skimage'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from faceblend import atomic
+from faceblend.errors import Unwritable
 
 
 class Interrupted(Exception):
@@ -81,7 +82,7 @@ def test_a_killed_writer_leaves_the_old_file_and_a_name_that_says_it_may_go(
 def test_a_block_that_wrote_nothing_is_an_error_and_the_old_file_stands(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
-    with pytest.raises(FileNotFoundError), atomic.replacing(path):
+    with pytest.raises(Unwritable, match="No such file"), atomic.replacing(path):
         pass
     assert path.read_bytes() == b"old"
 
@@ -139,3 +140,37 @@ def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path: Path) -> None:
         atomic.write_json(path, {"loss": float("nan")})
     assert path.read_text() == "{}"
     assert names(tmp_path) == ["value.json"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_a_file_is_private_until_it_is_whole_and_then_as_any_other(
+    umask: int, mode: int, tmp_path: Path
+) -> None:
+    before = os.umask(umask)
+    try:
+        with atomic.replacing(tmp_path / "file.bin") as temporary:
+            temporary.write_bytes(b"half")
+            assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
+        assert stat.S_IMODE((tmp_path / "file.bin").stat().st_mode) == mode
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("planted", ["file", "link"])
+def test_a_temporary_file_that_somebody_else_made_is_not_written(
+    planted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if its name could be guessed."""
+    monkeypatch.setattr(atomic.secrets, "token_hex", lambda _: "guessed")
+    there = tmp_path / f".file.bin.{os.getpid()}-guessed.tmp"
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    if planted == "file":
+        there.write_bytes(b"theirs")
+    else:
+        there.symlink_to(victim)
+    with pytest.raises(Unwritable, match="File exists"):
+        atomic.write_bytes(tmp_path / "file.bin", b"new")
+    assert victim.read_bytes() == b"mine"
+    assert there.exists()

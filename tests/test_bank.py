@@ -20,7 +20,7 @@ import pytest
 from faceblend import bank as bank_module
 from faceblend.bank import FORMAT, SCHEMA, FaceBank, FaceRow
 from faceblend.doctor import doctor
-from faceblend.errors import BadBank, BadImage
+from faceblend.errors import BadBank, BadImage, Unwritable
 from faceblend.recipe import load_recipe
 from faceblend.sample import sample
 from tests.conftest import CROP, drawn_face, make_bank
@@ -314,7 +314,7 @@ def test_a_bank_is_no_bank_until_it_is_whole(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pq, "write_table", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(Unwritable, match="No space"):
         FaceBank.create(tmp_path, ROWS, crop_size=32, made_by={})
     with pytest.raises(BadBank, match="not a finished face bank"):
         FaceBank.open(tmp_path)

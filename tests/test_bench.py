@@ -237,3 +237,14 @@ def test_processes_are_timed_beside_one(bank: FaceBank) -> None:
     json.dumps(result.to_dict())
     with pytest.raises(BadArgument, match="workers: is 1; give 2 or more"):
         bench_parallel(bank, recipe, workers=1)
+
+
+@pytest.mark.slow
+def test_a_cluster_is_timed_beside_one_worker(bank: FaceBank) -> None:
+    pytest.importorskip("distributed", reason="pip install 'faceblend[cluster]'")
+    from faceblend.bench.cluster import bench_cluster
+
+    result = bench_cluster(bank, load_recipe("bi"), shards=1, rounds=1)
+    assert result.speedup == result.all_per_second / result.one_per_second
+    assert result.local_share == result.all_per_second / result.local_per_second
+    json.dumps(result.to_dict())

@@ -397,7 +397,8 @@ def test_a_file_that_cannot_get_its_name_is_told_by_that_name(
     (tmp_path / "figures").mkdir()
     words = ("--count", 1, "--rounds", 1, "--json", tmp_path / "figures")
     assert run("bench", "generate", bank.root, *words) == BAD_INPUT
-    assert f"faceblend: {tmp_path / 'figures'}: Is a directory" in capsys.readouterr().err
+    told = f"faceblend: {tmp_path / 'figures'}: cannot be written (Is a directory); give the name"
+    assert told in capsys.readouterr().err
 
 
 def test_an_interrupted_command_says_how_to_go_on(
@@ -561,7 +562,7 @@ def test_every_option_is_explained_and_shows_its_default() -> None:
 def test_every_number_says_what_it_counts_or_between_what_it_lies() -> None:
     unit = re.compile(
         r"\b(px|pixels|processes|samples|frames|videos|faces|queries|neighbours|share|over"
-        r"|0 to \d+)\b"
+        r"|minutes|seconds|0 to \d+)\b"
     )
     bare = {"--rounds", "--frames"}  # their names say it
     for command in commands(build_parser()):

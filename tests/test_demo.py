@@ -5,13 +5,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from faceblend.bank import FaceBank
 from faceblend.demo import FRAMES, demo, photographs
 from faceblend.errors import BadShard, MissingModel
-from faceblend.store import verify
+from faceblend.store import VerifyReport, verify
 
 pytestmark = pytest.mark.model
 
@@ -67,13 +68,27 @@ def test_a_second_run_changes_nothing_and_says_where_to_look(
         assert f"faceblend {command}" in told
 
 
-def test_a_set_that_does_not_verify_is_told_not_shown(made: Path, tmp_path: Path) -> None:
+def test_a_shard_that_was_damaged_is_made_again(made: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(made, tmp_path / "demo"))
-    shutil.rmtree(out / "set" / "inspect")
     shard = out / "set" / "shard-00000.h5"
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.write_bytes(bytes(data))
+    demo(out, count=20)
+    assert shard.read_bytes() == (made / "set" / "shard-00000.h5").read_bytes()
+
+
+def test_a_set_that_does_not_verify_is_told_not_shown(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(made, tmp_path / "demo"))
+    shutil.rmtree(out / "set" / "inspect")
+
+    def written_wrong(folder: Path, **asked: Any) -> VerifyReport:
+        (folder / "shard-00000.h5").write_bytes(b"not what was committed")
+        return verify(folder, **asked)
+
+    monkeypatch.setattr("faceblend.demo.verify", written_wrong)
     with pytest.raises(BadShard, match=r"shard-00000\.h5: .*; delete .* and run the demo again"):
         demo(out, count=20)
     assert not (out / "set" / "inspect").exists()

@@ -102,6 +102,16 @@ def test_every_figure_and_page_that_is_linked_is_there(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+def test_every_test_that_the_table_of_faults_names_is_there() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert len(named) == page.count("::")
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text(), f"{path} has no {name}"
+    of_faults = {path.relative_to(ROOT) for path in (ROOT / "tests" / "faults").glob("test_*.py")}
+    assert {str(path) for path in of_faults} <= {path for path, _ in named}
+
+
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "systems").glob("*.md")), ids=str)
 def test_every_test_that_a_systems_page_names_is_there(page: Path) -> None:
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))

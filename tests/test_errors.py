@@ -44,3 +44,12 @@ def test_a_place_that_is_no_text_is_told_as_text() -> None:
 def test_one_except_clause_catches_them_all(kind: type[FaceblendError]) -> None:
     with pytest.raises(FaceblendError, match="a: b; c"):
         raise kind("a", "b", "c")
+
+
+def test_a_message_is_one_short_line_whatever_a_file_held() -> None:
+    error = FaceblendError("a\nb", "has \x1b[31m and \ud800", "x" * 70_000)
+    assert str(error).startswith("a\\nb: has \\x1b[31m and \\ud800; xxx")
+    assert str(error).isprintable()
+    assert len(str(error)) < 700
+    assert FaceblendError("é 人", "fits", "as it is").args == ("é 人", "fits", "as it is")
+    assert str(FaceblendError("é 人", "fits", "as it is")) == "é 人: fits; as it is"

@@ -28,7 +28,7 @@ PARAMETERS: dict[Any, str] = {
     faceblend.replay: "record bank",
     faceblend.render: "background foreground draw",
     faceblend.load_recipe: "name_or_path overrides=None",
-    faceblend.BlendSet: "path",
+    faceblend.BlendSet: "path * cache=None",
     faceblend.BlendSet.pixels: "position",
     faceblend.BlendSet.images: "rows",
     faceblend.BlendSet.xrays: "rows",
@@ -45,7 +45,7 @@ PARAMETERS: dict[Any, str] = {
     faceblend.FaceBank.neighbours_path: "top",
     faceblend.FaceBank.capped_path: "top cap",
     generate.generate: "bank recipe out * count seed=0 workers=1 shard_size=1000 layout='hdf5' "
-    "alpha=False executor=None",
+    "alpha=False check='deep' executor=None",
     store.verify: "path * bank=None replays=0",
     doctor.doctor: "path * workers=1 min_size=64 distance=8 detector=None",
     index.index: "dataset root * fakes=None workers=1",
@@ -82,9 +82,9 @@ PARAMETERS: dict[Any, str] = {
 }
 MEMBERS = {
     faceblend.BlendSet: "close finished images labels pixels records xrays",
-    faceblend.FaceBank: "capped_path create crop decode decoded forehead_of from_landmarks_json"
-    " image in_place index neighbours neighbours_path open read_crop segment sums"
-    " to_landmarks_json",
+    faceblend.FaceBank: "capped_path create crop crop_path decode decoded forehead_of"
+    " from_landmarks_json image in_place index neighbours neighbours_path open read_crop segment"
+    " sums to_landmarks_json",
     faceblend.Sample: "digest xray_u8",
 }
 FIELDS = {

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,12 +86,35 @@ def load(path: Path) -> Checkpoint:
         )
     try:
         texts = {name: json.loads(content[name]) for name in ("task", "progress", "settings")}
-        rest = ("step", "model", "ema", "optimizer", "scaler", "random")
-        return Checkpoint(**texts, **{name: content[name] for name in rest})
-    except (KeyError, TypeError, ValueError) as error:
+        rest = {name: content[name] for name in _KINDS}
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BadCheckpoint(
             path, f"is incomplete ({error})", "give another checkpoint of the run"
         ) from error
+    odd = [name for name, kind in _KINDS.items() if not isinstance(rest[name], kind)]
+    odd += [name for name, told in texts.items() if not isinstance(told, dict)]
+    for name in ("model", "ema", "random"):
+        if name not in odd and not _are_tensors(rest[name] or {}):
+            odd.append(name)
+    if odd:
+        raise BadCheckpoint(path, f"has no valid {odd[0]!r}", "give another checkpoint of the run")
+    return Checkpoint(**texts, **rest)
+
+
+_KINDS: dict[str, Any] = {
+    "step": int,
+    "model": dict,
+    "ema": dict | None,
+    "optimizer": dict,
+    "scaler": dict,
+    "random": dict,
+}
+
+
+def _are_tensors(content: dict[Any, Any]) -> bool:
+    return all(
+        isinstance(name, str) and isinstance(one, torch.Tensor) for name, one in content.items()
+    )
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -110,7 +134,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             content = content[name]
             break
     tensors = content if isinstance(content, dict) else {}
-    if not tensors or not all(isinstance(one, torch.Tensor) for one in tensors.values()):
+    if not tensors or not _are_tensors(tensors):
         raise BadCheckpoint(path, "holds no model's tensors", "give a file of torch.save")
     return tensors
 
@@ -138,20 +162,37 @@ def fit_into(module: torch.nn.Module, tensors: dict[str, torch.Tensor], where: P
 
 def _read(path: Path) -> Any:
     try:
+        _check_inflated(path)
         # never more than tensors and plain values: a pickle could run any code
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BadCheckpoint(path, "is not there", "check the path") from None
+    except BadCheckpoint:
+        raise
     except pickle.UnpicklingError as error:
+        # torch's own words tell how to run the file's code all the same
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
         raise BadCheckpoint(
             path,
-            f"holds more than tensors, or is damaged ({_words(error)})",
+            f"holds more than tensors, or is damaged{f' ({found[1]})' if found else ''}",
             "it was not loaded, since it could run any code: give one that xray-train wrote",
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged pickle raises nearly anything
         raise BadCheckpoint(
             path, f"cannot be read ({_words(error)})", "it may be cut off: give another one"
         ) from error
+
+
+def _check_inflated(path: Path) -> None:
+    """Refuse an archive that is larger inside than outside; torch writes none."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        inside = sum(member.file_size for member in archive.infolist())
+    if inside > path.stat().st_size:
+        raise BadCheckpoint(
+            path, f"is compressed and claims {inside:,} bytes", "save it by torch.save"
+        )
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -169,4 +210,5 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _words(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    line = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+    return "".join(letter if letter.isprintable() else "?" for letter in line)

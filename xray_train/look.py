@@ -23,6 +23,7 @@ from xray_train.sources import Source
 from xray_train.tasks import Prediction
 
 _PANEL = 160  # px
+_LARGEST = 1e300  # that an axis holds
 _COLUMNS = 3
 _RED, _GLOW = np.array([255, 40, 40], np.float32), 0.4  # of an attention of 1
 _XRAY_CURVES = {
@@ -231,6 +232,19 @@ def write_curves(runs: Sequence[Path], path: Path) -> None:
 def _log(run: Path) -> list[dict[str, float]]:
     path = run / "log.jsonl"
     try:
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, ValueError) as error:
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    except (OSError, ValueError, RecursionError) as error:
         raise BadArgument(path, f"cannot be read ({error})", "give the folder of a run") from error
+    for number, line in enumerate(lines, 1):
+        if not (
+            isinstance(line, dict) and "step" in line and all(map(_is_drawable, line.values()))
+        ):
+            raise BadArgument(
+                f"{path}, line {number}", "is not a step and its numbers", "take the line out"
+            )
+    return lines
+
+
+def _is_drawable(value: object) -> bool:
+    # what diverged is logged as NaN, and leaves a gap in its curve
+    return isinstance(value, int | float) and (value != value or abs(value) < _LARGEST)

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import nn
 
-from faceblend import atomic
+from faceblend import atomic, plainyaml
 from faceblend.errors import BadArgument
 from xray_train.degradations import DEGRADATIONS
 from xray_train.evaluate import How, Result, evaluate
@@ -95,12 +94,11 @@ def read_grid(path: Path = GRID) -> Grid:
         BadArgument: it cannot be read, or a name or a strength is none.
     """
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = plainyaml.parse(path.read_text("utf-8"))
     except OSError as error:
         raise BadArgument(path, f"cannot be read ({error.strerror})", "check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        words = " ".join(str(error).split())
-        raise BadArgument(path, f"is no YAML ({words})", f"see {GRID}") from error
+    except ValueError as error:
+        raise BadArgument(path, f"is no YAML ({error})", f"see {GRID}") from error
     if not isinstance(content, dict) or not content:
         raise BadArgument(path, "names nothing to test", f"see {GRID}")
     grid: Grid = {}

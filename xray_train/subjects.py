@@ -143,7 +143,7 @@ def with_subjects(bank: FaceBank, people: list[str], out: Path) -> FaceBank:
         values = bank.table.slice(row, 1).to_pylist()[0]
         points = bank.landmarks[row].ravel().tolist()
         rows.append(FaceRow(**{**values, "subject": name, "landmarks": points}))
-        atomic.write_bytes(out / values["crop"], (bank.root / values["crop"]).read_bytes())
+        atomic.write_bytes(out / values["crop"], bank.crop_path(row).read_bytes())
     made_by = {"subjects": "xray-train subjects", "of": bank.fingerprint}
     return FaceBank.create(out, rows, crop_size=bank.crop_size, made_by=made_by)
 

@@ -244,7 +244,7 @@ def _use(counts: Int[np.ndarray, " kinds"], of: int | None = None) -> Use:
 
 def _code(words: list[str]) -> int:
     # 64 bits: among a million blends two of the same code are one chance in 37 million
-    text = "\0".join(words).encode()
+    text = "\0".join(words).encode(errors="backslashreplace")  # a damaged record's, too
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
 
 

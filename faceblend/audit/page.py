@@ -1,7 +1,7 @@
 """One page of HTML that shows a set: every picture, every drawn number, where it came from.
 
 The page is one file that asks nothing of any network. All that comes from files (names,
-records, licences) is escaped, and a content policy allows the page's own script alone.
+records, licences) is escaped, and a content policy allows the page's own script and style alone.
 """
 
 import base64
@@ -31,6 +31,7 @@ from faceblend.errors import BadArgument, BadBank, BadShard
 from faceblend.face import Image
 from faceblend.sample import Sample, lent, unblended
 from faceblend.store import BlendSet
+from faceblend.store.place import folder_at
 
 NAME = "report.html"
 
@@ -115,7 +116,7 @@ def page(
     for name, value in (("count", count), ("panel", panel)):
         if not 1 <= value <= 10_000:
             raise BadArgument(name, f"is {value}", "give 1 to 10,000")
-    folder = Path(path)
+    folder = folder_at(path)
     with BlendSet(folder) as made:
         if not len(made):
             raise BadShard(path, "holds no sample", "generate some first")
@@ -141,11 +142,12 @@ def page(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(_part("page.html.j2"))
     script = _part("page.js")
+    style = _part("page.css")
     text = template.render(
         title=folder.resolve().name,
-        style=Markup(_part("page.css")),
+        style=Markup(style),
         script=Markup(script),
-        policy=_policy(script),
+        policy=_policy(script, style),
         total=total,
         usage=usage,
         manifest=manifest,
@@ -330,11 +332,15 @@ def _embedded(value: Any) -> Markup:
     return Markup(text)
 
 
-def _policy(script: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+def _policy(script: str, style: str) -> str:
+    """The page's own script and style, by their hashes, its own pictures, and nothing else."""
+    scripts, styles = (
+        f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'"
+        for one in (script, style)
+    )
     return (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src {styles}; script-src {scripts}; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 

@@ -20,6 +20,7 @@ from faceblend.errors import BadArgument, BadShard
 from faceblend.face import Image, Xray
 from faceblend.sample import Sample
 from faceblend.store import BlendSet
+from faceblend.store.place import folder_at
 
 _XRAY_COLOR = (255, 40, 40)
 _BAR_COLOR = "#3b6ea5"
@@ -71,7 +72,7 @@ def inspect(
         BadShard: the set cannot be read, a record in it is damaged, or it is empty.
         BadArgument: there is nothing to draw, or more than a picture can be.
     """
-    folder = Path(out) if out is not None else Path(path) / "inspect"
+    folder = Path(out) if out is not None else folder_at(path) / "inspect"
     with BlendSet(path) as made:
         if not len(made):
             raise BadShard(path, "holds no sample", "generate some first")

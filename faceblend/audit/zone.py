@@ -95,7 +95,7 @@ class Zones:
         # whose face it is has a stream of its own, too
         if self.bank is not None:
             return self.bank
-        row = FaceRow(video="", frame=0, source="", crop="", landmarks=[0.0] * 136)
+        row = FaceRow(video="", frame=0, source="", crop="none", landmarks=[0.0] * 136)
         return FaceBank.in_place(Path(), [row], crop_size=self.crop_size)
 
     def _segment(self, drawn: Draw, twin: Draw) -> Mask | None:

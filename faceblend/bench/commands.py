@@ -1,7 +1,7 @@
 """``faceblend bench …``: what each benchmark prints, and the file for its figures."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +9,9 @@ from rich.table import Table
 from faceblend import atomic
 from faceblend.bank import FaceBank
 from faceblend.recipe import Recipe
+
+if TYPE_CHECKING:
+    from faceblend.bench.flat import Verdict
 
 
 def generate(
@@ -191,6 +194,36 @@ def parallel(
     return _measured(result, json)
 
 
+def cluster(
+    bank: Path,
+    recipe: Recipe,
+    workers: int = 2,
+    shards: int = 20,
+    rounds: int = 5,
+    json: Path | None = None,
+) -> int:
+    """Time sets made by a Dask scheduler's workers on this machine, all beside one.
+
+    Args:
+        bank: folder of the bank
+        recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
+        workers: Dask workers, processes of one thread each
+        shards: shards of 100 samples that each worker makes a round
+        rounds: timed rounds, after one that is not counted
+        json: file for the figures
+    """
+    from faceblend.bench.cluster import bench_cluster as run
+
+    result = run(FaceBank.open(bank), recipe, workers=workers, shards=shards, rounds=rounds)
+    print(
+        f"one worker commits {result.one_per_second:.0f} samples a second, {workers} workers "
+        f"{result.all_per_second:.0f}: {result.speedup:.2f} times\n"
+        f"as many processes of generate {result.local_per_second:.0f}: the workers reach "
+        f"{result.local_share:.0%} of that"
+    )
+    return _measured(result, json)
+
+
 def memory(
     bank: Path,
     recipe: Recipe,
@@ -260,6 +293,93 @@ def extract(video: Path, frames: int = 0, rounds: int = 1, json: Path | None = N
         f"{result.apart_95:.1%} (95th percentile)"
     )
     return _measured(result, json)
+
+
+def load(
+    bank: Path,
+    recipe: Recipe,
+    count: int = 200_000,
+    window: int = 64,
+    workers: int = 2,
+    shard_size: int = 1000,
+    readers: int = 8,
+    batch: int = 32,
+    minutes: float = 10.0,
+    every: float = 1.0,
+    out: Path | None = None,
+    json: Path | None = None,
+    plot: Path | None = None,
+) -> int:
+    """Make a long set, read it at random for minutes, and see that memory and open files stay.
+
+    Needs Linux. The line through the second half of a process's readings may change its memory
+    by 5% in that time; the exit status is 1 where one changes more, or leaves files open.
+
+    Args:
+        bank: folder of the bank
+        recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
+        count: samples; 200,000 with a window of 64 px take 4 GB
+        window: side of the samples, px, on the cheek; 0 keeps the recipe's window, and 262 kB a
+            sample
+        workers: processes that make the set
+        shard_size: samples a shard
+        readers: processes of the loader that reads it
+        batch: samples a batch
+        minutes: minutes of reading, which needs PyTorch; 0 leaves it out
+        every: seconds between two readings of the processes
+        out: new folder for the set, which is kept; a temporary one if not given
+        json: file for the figures
+        plot: PNG for the curves
+    """
+    from faceblend.bench.curves import save_load
+    from faceblend.bench.load import bench_load as run
+
+    result = run(
+        FaceBank.open(bank),
+        recipe,
+        count=count,
+        window=window,
+        workers=workers,
+        shard_size=shard_size,
+        readers=readers,
+        batch=batch,
+        minutes=minutes,
+        every=every,
+        out=out,
+    )
+    for name, part in result.parts.items():
+        title = f"{name}: {part.samples:,} samples in {part.seconds:.0f} s"
+        head = ("process", "MiB", "an hour", "a 100,000 samples", "bound", "open files", "")
+        table = Table(*head, title=title)
+        for one in part.verdicts:
+            each = "" if one.mib_per_100k is None else f"{one.mib_per_100k:+.2f}"
+            low, high = one.files
+            table.add_row(
+                one.name,
+                f"{one.rss_mib:.0f}",
+                f"{one.mib_per_hour:+.1f}",
+                each,
+                f"{one.bound_mib_per_hour:.1f}",
+                str(low) if low == high else f"{low} to {high}",
+                _verdict(one),
+            )
+        Console(markup=False).print(table)
+    if plot is not None:
+        save_load(result.to_dict(), plot)
+    _measured(result, json)
+    grown = [
+        f"{one.name} ({name})"
+        for name, part in result.parts.items()
+        for one in part.verdicts
+        if not one.flat
+    ]
+    print(f"NOT FLAT: {', '.join(grown)}" if grown else "flat: memory and open files stay")
+    return 1 if grown else 0
+
+
+def _verdict(one: "Verdict") -> str:
+    wrong = {"memory": one.flat_memory, "open files": one.flat_files}
+    return " and ".join(name for name, flat in wrong.items() if not flat) or "flat"
 
 
 def _measured(result: Any, json: Path | None) -> int:

@@ -79,7 +79,7 @@ def made_up_bank(bank: FaceBank, faces: int, rng: Generator, root: Path) -> Face
         BadArgument: see :func:`made_up`.
     """
     made_up(bank, faces, rng, root / "landmarks.npy")
-    landmarks = np.load(root / "landmarks.npy", mmap_mode="r")
+    landmarks = np.load(root / "landmarks.npy", mmap_mode="r", allow_pickle=False)
     shown = [bank.crop(place % len(bank)) for place in range(FRAMES)]
     crcs = [bank.table["crc32"][place % len(bank)].as_py() for place in range(FRAMES)]
     names = [f"{place:06d}{Path(crop).suffix}" for place, crop in enumerate(shown)]

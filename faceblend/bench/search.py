@@ -108,7 +108,9 @@ def bench_search(
     with TemporaryDirectory() as name, one_thread():
         folder = Path(name)
         modes = made_up(bank, faces, rng, folder / "landmarks.npy")
-        landmarks = np.asarray(np.load(folder / "landmarks.npy", mmap_mode="r"))
+        landmarks = np.asarray(
+            np.load(folder / "landmarks.npy", mmap_mode="r", allow_pickle=False)
+        )
         build, index = timed(lambda: search.Index.build(landmarks, np.arange(faces)))
         index.save(folder / "index.npy")
         np.save(folder / "sums.npy", search.sums(landmarks))
@@ -204,11 +206,11 @@ class _Faces:
 @lru_cache(maxsize=1)
 def _opened(folder: Path) -> _Faces:
     # mapped, and once a process
-    landmarks = np.asarray(np.load(folder / "landmarks.npy", mmap_mode="r"))
+    landmarks = np.asarray(np.load(folder / "landmarks.npy", mmap_mode="r", allow_pickle=False))
     index = search.Index.load(folder / "index.npy", landmarks)
     if index is None:
         raise BadArgument(str(folder), "lost its index", "do not clean it meanwhile")
-    sums = np.asarray(np.load(folder / "sums.npy", mmap_mode="r"))
+    sums = np.asarray(np.load(folder / "sums.npy", mmap_mode="r", allow_pickle=False))
     videos = np.arange(len(landmarks), dtype=np.int32) // FRAMES
     return _Faces(landmarks=landmarks, sums=sums, videos=videos, index=index)
 

@@ -15,9 +15,10 @@ from faceblend import atomic, jobs, partner
 from faceblend.bank import FaceBank
 from faceblend.clips.blended import Clip, clip
 from faceblend.clips.runs import windows
-from faceblend.errors import BadArgument, BadImage, BadShard, Rejected
+from faceblend.errors import BadArgument, BadImage, BadShard, Rejected, Unwritable, may_pass
 from faceblend.recipe import Recipe
 from faceblend.sample import versions
+from faceblend.store.hdf5 import new_hdf5
 from faceblend.store.shard import file_digest
 
 FORMAT = 1
@@ -75,10 +76,12 @@ def write_clips(
         workers: processes.
 
     Raises:
-        BadArgument: a number is out of range, or ``out`` holds something else.
+        BadArgument: a number is out of range, ``out`` holds something else, or another run
+            writes it.
         BadBank: no video is long enough, or a face could find no partner.
         BadRecipe: the recipe's window leaves the bank's crops.
         BadShard: the manifest in ``out`` is damaged.
+        Unwritable: the disk is full, or the folder may no longer be written.
     """
     started = time.monotonic()
     for name, number in (("count", count), ("shard size", shard_size)):
@@ -103,20 +106,24 @@ def write_clips(
         "bank": {"fingerprint": bank.fingerprint},
         "versions": dict(versions()),
     }
-    entries = _kept(folder, plan, count)
-    kept = len(entries)
-    work = _Shards(bank=bank, recipe=recipe, folder=folder, plan=plan, count=count)
-    starts = [first for first in range(0, count, shard_size) if first not in entries]
-    failed = []
-    _save(folder, plan, count, entries)
-    with jobs.progress("clips", total=len(starts), unit="shards") as progress:
-        for outcome in jobs.run(starts, work, workers=workers):
-            if outcome.result is None:
-                failed.append((_name(outcome.task, shard_size), str(outcome.error)))
-            else:
-                entries[outcome.task] = outcome.result
-                _save(folder, plan, count, entries)
-            progress.advance(1)
+    with atomic.alone_in(folder):
+        entries = _kept(folder, plan, count)
+        kept = len(entries)
+        work = _Shards(bank=bank, recipe=recipe, folder=folder, plan=plan, count=count)
+        starts = [first for first in range(0, count, shard_size) if first not in entries]
+        failed = []
+        _save(folder, plan, count, entries)
+        with jobs.progress("clips", total=len(starts), unit="shards") as progress:
+            for outcome in jobs.run(starts, work, workers=workers):
+                if isinstance(outcome.error, Unwritable):
+                    raise outcome.error  # the next shards would have no more room
+                if outcome.result is None:
+                    failed.append((_name(outcome.task, shard_size), str(outcome.error)))
+                else:
+                    entries[outcome.task] = outcome.result
+                    _save(folder, plan, count, entries)
+                progress.advance(1)
+        _remove_temporary(folder)  # of workers that were killed
     return ClipsReport(
         stored=sum(entry["stored"] for entry in entries.values()),
         rejected=sum(len(entry["rejected"]) for entry in entries.values()),
@@ -142,8 +149,9 @@ class _Shards:
         path = self.folder / _name(first, self.plan["shard_size"])
         rejected: list[dict[str, Any]] = []
         with atomic.replacing(path) as temporary:
-            with h5py.File(temporary, "w") as file:
-                labels = self._fill(file, self._clips(range(first, first + room), rejected), room)
+            with new_hdf5(temporary) as (file, disk):
+                clips = self._clips(range(first, first + room), rejected)
+                labels = self._fill(file, disk.guarded(clips), room)
             digest, size = file_digest(temporary)
         return {
             "name": path.name,
@@ -164,6 +172,8 @@ class _Shards:
             except Rejected as error:
                 rejected.append({"index": index, "reason": error.reason})
             except BadImage as error:
+                if may_pass(error):
+                    raise  # no fault of the clip: the shard fails, and the next run tries again
                 # no path of this machine enters the manifest
                 rejected.append(
                     {"index": index, "reason": f"{Path(error.where).name}: {error.reason}"}
@@ -223,16 +233,9 @@ def _save(folder: Path, plan: dict[str, Any], count: int, entries: dict[int, Any
 def _kept(folder: Path, plan: dict[str, Any], count: int) -> dict[int, dict[str, Any]]:
     """Shards of the same plan that are there, by their first clip number."""
     path = folder / NAME
+    _remove_temporary(folder)
     if not path.exists():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            strangers = sorted(
-                one.name for one in folder.iterdir() if one.suffix != atomic.TEMPORARY
-            )
-        except OSError as error:
-            raise BadArgument(
-                folder, f"cannot be made ({error.strerror})", "give a folder that can be written"
-            ) from error
+        strangers = sorted(one.name for one in folder.iterdir())
         if strangers:
             raise BadArgument(
                 folder,
@@ -243,9 +246,16 @@ def _kept(folder: Path, plan: dict[str, Any], count: int) -> dict[int, dict[str,
     try:
         before = json.loads(path.read_bytes())
         there = {name: before.get(name) for name in plan}
-        shards = {entry["first"]: entry for entry in before["shards"]}
+        shards = {entry["first"]: entry for entry in before["shards"] if _is_entry(entry)}
         smaller = count < before["count"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise BadShard(
             path, f"cannot be read ({error!r})", "make the clips again into an empty folder"
         ) from error
@@ -260,13 +270,26 @@ def _kept(folder: Path, plan: dict[str, Any], count: int) -> dict[int, dict[str,
     return {
         first: entry
         for first, entry in shards.items()
-        if entry["count"] == min(size, count - first)
-        and _size(folder / _name(first, size)) == entry["bytes"]
+        if first in range(0, count, size)
+        and entry["count"] == min(size, count - first)
+        and _digest(folder / _name(first, size)) == (entry["sha256"], entry["bytes"])
     }
 
 
-def _size(path: Path) -> int:
+def _is_entry(entry: Any) -> bool:
+    # what is none was damaged: its shard is made again
+    whole = all(type(entry[name]) is int for name in ("first", "count", "stored", "bytes"))
+    return whole and isinstance(entry["rejected"], list) and isinstance(entry["sha256"], str)
+
+
+def _remove_temporary(folder: Path) -> None:
+    # nobody writes them now: this run is alone in the folder, and its workers are not at it
+    for path in folder.glob(f".*{atomic.TEMPORARY}"):
+        path.unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> tuple[str, int] | None:
     try:
-        return path.stat().st_size
+        return file_digest(path)
     except OSError:
-        return -1
+        return None  # missing or unreadable: it is made again

@@ -12,9 +12,11 @@ from PIL import Image as Pillow
 from faceblend import atomic
 from faceblend.audit.report import grey, overlay
 from faceblend.clips.blended import Clip
-from faceblend.errors import BadArgument
+from faceblend.errors import BadArgument, BadShard
 from faceblend.face import Image
+from faceblend.store.shard import UNREADABLE, is_ours
 
+_AGAIN = "delete it and make the clips again"
 _GAP = 4  # px
 _DURATION = 80  # ms a frame
 
@@ -77,30 +79,58 @@ def write_preview(clips: Sequence[Clip], path: Path, *, panel: int = 160) -> Non
 
 
 def first_blended(folder: Path, *, most: int) -> list[Clip]:
-    """The first blended clips of a set; their alpha is zero, for a set does not keep it.
+    """The first blended clips of a set; without records; their alpha is zero, for a set has none.
 
     Args:
         folder: of the set.
         most: how many.
+
+    Raises:
+        BadShard: a shard is damaged.
     """
     found: list[Clip] = []
     for path in sorted(folder.glob("clips-*.h5")):
-        with h5py.File(path, "r") as file:
-            for row in np.flatnonzero(file["label"][:]):
-                if len(found) < most:
-                    xrays = file["xray"][row] / np.float32(255)
-                    found.append(
-                        Clip(
-                            index=int(file["index"][row]),
-                            images=file["image"][row],
-                            xrays=xrays,
-                            alphas=np.zeros_like(xrays),
-                            landmarks=file["landmarks"][row],
-                            label=1,
-                            record=file["record"].asstr()[row],
-                        )
-                    )
+        try:
+            with h5py.File(path, "r") as file:
+                _check(path, file)
+                for row in np.flatnonzero(file["label"][:])[: most - len(found)]:
+                    found.append(_clip(file, int(row)))
+        except UNREADABLE as error:
+            words = " ".join(str(error).split())
+            raise BadShard(path, f"cannot be read ({words})", _AGAIN) from error
     return found
+
+
+def _check(path: Path, file: h5py.File) -> None:
+    size = path.stat().st_size
+    shape = getattr(file["image"], "shape", None) or ()  # a group has none
+    clips, frames, side = (*shape, 0, 0, 0)[:3]
+    layout = {
+        "image": ((clips, frames, side, side, 3), "u1"),
+        "xray": ((clips, frames, side, side), "u1"),
+        "landmarks": ((clips, frames, 68, 2), "<f4"),
+        "label": ((clips,), "u1"),
+        "index": ((clips,), "<i8"),
+        "record": ((clips,), h5py.string_dtype("utf-8")),
+    }
+    for name, (shape, dtype) in layout.items():
+        there = file[name]
+        kept = isinstance(there, h5py.Dataset) and there.shape == shape and there.dtype == dtype
+        if not kept or not is_ours(file, there, size):
+            raise BadShard(path, f"its {name!r} is not what clips have", _AGAIN)
+
+
+def _clip(file: h5py.File, row: int) -> Clip:
+    xrays = file["xray"][row] / np.float32(255)
+    return Clip(
+        index=int(file["index"][row]),
+        images=file["image"][row],
+        xrays=xrays,
+        alphas=np.zeros_like(xrays),
+        landmarks=file["landmarks"][row],
+        label=1,
+        record="",  # HDF5 may hang on damaged texts, and nobody looks at this one
+    )
 
 
 def _pictures(clip: Clip, frame: int) -> tuple[Image, Image, Image]:

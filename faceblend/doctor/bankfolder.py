@@ -119,7 +119,7 @@ def _asked(root: Path) -> int:
     """Frames a video file that the extraction was asked for; 0 where all, or nobody knows."""
     try:
         meta = json.loads((root / "bank.json").read_bytes())["made_by"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         meta = settings_of(root)  # an unfinished bank
     frames = meta.get("frames_per_video") if isinstance(meta, dict) else None
     return frames if isinstance(frames, int) else 0

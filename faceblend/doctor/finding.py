@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from faceblend.errors import shown
+
 Kind = Literal[
     "missing",
     "corrupt",
@@ -84,7 +86,7 @@ class Diagnosis:
         yield f"\n{'kind':{width}}  found  for example"
         for kind, count in self.counts.items():
             found_here = [one for one in self.findings if one.kind == kind]
-            lines = [f"{one.item}: {one.detail}" for one in found_here[:_SHOWN]]
+            lines = [shown(f"{one.item}: {one.detail}") for one in found_here[:_SHOWN]]
             if count > _SHOWN:
                 lines.append(f"and {count - _SHOWN:,} more")
             remedies = dict.fromkeys(one.remedy for one in found_here[:_SHOWN])

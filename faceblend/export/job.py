@@ -16,13 +16,15 @@ from jaxtyping import Int
 
 from faceblend import atomic, jobs
 from faceblend.bank import FaceBank
-from faceblend.errors import BadArgument, BadBank, BadShard
+from faceblend.errors import BadArgument, BadBank, BadRecipe, BadShard
 from faceblend.export.folder import write_folder_shard
 from faceblend.export.parquet import card, write_parquet
 from faceblend.export.tar import Picture, write_tar
+from faceblend.recipe import build
 from faceblend.store import BlendSet, Manifest
 from faceblend.store.folder import FOLDERS, FolderShard
 from faceblend.store.manifest import ShardEntry, Written
+from faceblend.store.place import folder_at
 
 Positions = range | Int[np.ndarray, " samples"]
 """Of samples in a set, ascending."""
@@ -100,12 +102,13 @@ def export_set(
 
     Raises:
         BadArgument: an option goes with another layout or is out of range; ``out`` holds
-            something else or another run writes it; the disk is full.
+            something else or another run writes it.
         BadShard: the set cannot be read, or is not finished.
         BadBank: ``bank`` is not the set's, or a split's name cannot be a file's.
+        Unwritable: the disk is full, or the folder may no longer be written.
     """
     _check(to, image, shard_size, bank)
-    folder = Path(out).resolve()
+    path, folder = folder_at(path), folder_at(out).resolve()
     with BlendSet(path) as blends:
         manifest = blends.manifest
         _check_whole(Path(path), manifest, bank)
@@ -171,17 +174,10 @@ class _Writer:
     def __call__(self, piece: _Piece) -> Written:
         with BlendSet(self.path) as blends:
             samples = (blends[position] for position in piece.positions)
-            try:
-                if self.to == "folder":
-                    return write_folder_shard(self.folder, piece.name, samples)
-                write = write_tar if self.to == "webdataset" else write_parquet
-                return write(self.folder / piece.name, samples, image=self.image)
-            except OSError as error:
-                raise BadArgument(
-                    self.folder / piece.name,
-                    f"cannot be written ({error.strerror or error})",
-                    "make space on the disk and run the same command again: it continues",
-                ) from error
+            if self.to == "folder":
+                return write_folder_shard(self.folder, piece.name, samples)
+            write = write_tar if self.to == "webdataset" else write_parquet
+            return write(self.folder / piece.name, samples, image=self.image)
 
     def holds(self, piece: _Piece, written: Written, manifest: Manifest) -> bool:
         """Whether what is listed is there, by its size."""
@@ -324,8 +320,18 @@ def _resumed(folder: Path, plan: dict[str, Any]) -> dict[str, Written]:
         return {}
     try:
         content = json.loads(path.read_bytes())
-        listed = {one.pop("name"): Written(**one) for one in content.pop("pieces")}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        listed = {
+            one.pop("name"): build(Written, one, "a piece", complete=True)
+            for one in content.pop("pieces")
+        }
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        BadRecipe,
+    ) as error:
         raise BadArgument(
             path, f"is damaged ({error!r})", "export again into an empty folder"
         ) from error

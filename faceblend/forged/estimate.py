@@ -153,7 +153,7 @@ def _finished(out: Path, asked: dict[str, Any]) -> list[dict[str, Any]] | None:
         records = [json.loads(line) for line in lines]
         same = bool(records) and all(asked.items() <= record.items() for record in records)
         named = [record[key] for record in records for key in ("image", "xray")]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None  # none, or damaged: it is made again
     there = all((out / name).is_file() for name in named if name is not None)
     return records if same and there else None

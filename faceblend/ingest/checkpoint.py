@@ -22,7 +22,10 @@ def unseal(data: bytes) -> dict[str, Any]:
         >>> unseal(seal({"video": "ann"}))
         {'video': 'ann'}
     """
-    sealed = json.loads(data)
+    try:
+        sealed = json.loads(data)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(sealed, dict) or not isinstance(sealed.get("saved"), dict):
         raise ValueError("it holds nothing sealed")
     saved: dict[str, Any] = sealed["saved"]

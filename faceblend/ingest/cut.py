@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from faceblend import atomic, codec
+from faceblend import atomic, codec, within
 from faceblend.bank import FaceRow
 from faceblend.errors import BadVideo
 from faceblend.face import Image
@@ -88,7 +88,7 @@ class Cutter:
         frames = faces = 0
         people = People() if settings.faces == "subjects" else None
         try:
-            there = probe(path)
+            there = probe(path, max_pixels=settings.max_pixels)
             count = settings.frames_per_video or there.frames
             numbers = evenly(there.frames, count) if video.wanted is None else video.wanted
             wanted = read_frames(path, numbers, max_pixels=settings.max_pixels)
@@ -137,7 +137,7 @@ class Cutter:
         person_of = {row.crop: int(Path(row.crop).stem.rpartition("_")[2]) for row in rows}
         for row in rows:
             if person_of[row.crop] not in lasting:
-                (self.out / row.crop).unlink()
+                (self.out / row.crop).unlink(missing_ok=True)
         kept = [row for row in rows if person_of[row.crop] in lasting]
         if len(lasting) > 1:
             kept = [replace(row, subject=f"{video.name}#{person_of[row.crop]}") for row in kept]
@@ -194,7 +194,7 @@ class Cutter:
                 return None
             refusals = tuple(Refusal(**one) for one in saved["refusals"])
             whole = all(self._has_crop(FaceRow(**row)) for row in saved["rows"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None  # missing or damaged: the video is done again
         return Finished(refusals=refusals) if whole else None
 
@@ -212,6 +212,8 @@ class Cutter:
             yield replace(row, label=label, split=split, subject=row.subject or subject)
 
     def _has_crop(self, row: FaceRow) -> bool:
+        if within.leaves(row.crop):
+            return False  # nothing that we wrote
         try:
             if not self.deep:
                 return (self.out / row.crop).stat().st_size > 0

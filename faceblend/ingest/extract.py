@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from faceblend import atomic, jobs
 from faceblend.bank import FaceBank
-from faceblend.errors import BadArgument, MissingModel
+from faceblend.errors import BadArgument, MissingModel, Unwritable
 from faceblend.ingest.crop import CROP_SIZE, SCALE, crop_face
 from faceblend.ingest.cut import Cutter, Finished
 from faceblend.ingest.detect import Detector, DlibHog
@@ -139,17 +139,21 @@ def extract(
         offset: how many videos, in the order of their names, are left to other runs.
         num: how many after those are this run's; all if not given, 0 makes the bank of what is
             done and does nothing else. Runs over slices may share ``out``; the last of them, or
-            one with ``num=0``, makes the bank of all.
+            one with ``num=0``, makes the bank of all. Where two of them do the same video, both
+            write the same; a run over all of them is alone in ``out``.
         check: how crops of an earlier run are looked at before they are kept: ``deep`` reads
             them and compares their CRC-32, ``lazy`` sees that they are there and not empty.
         workers: processes.
         executor: any ``concurrent.futures.Executor`` instead of ``workers`` processes.
 
     Raises:
-        BadArgument: a value cannot be used, ``source`` holds no photograph, or ``out`` holds
-            other files, other photographs' faces or a bank of other settings.
+        BadArgument: a value cannot be used, ``source`` holds no photograph, ``out`` holds
+            other files, other photographs' faces or a bank of other settings, or another run
+            writes it.
         BadBank: no photograph gave a face; ``errors.jsonl`` tells why.
         MissingModel: dlib or its landmark model is not there.
+        Unwritable: the disk is full, or ``out`` may no longer be written. Finished videos
+            stand, and the same call continues.
     """
     started = time.monotonic()
     detector = detector if detector is not None else DlibHog()
@@ -170,25 +174,27 @@ def extract(
         raise BadArgument("check", f"is {check!r}", "give lazy or deep")
     root = Path(out).resolve()
     plan = _planned(source, root, settings, labels, split)
-    _take_over(root, settings)
     work = Cutter(
         source=plan.folder, out=root, settings=settings, detector=detector, deep=check == "deep"
     )
-    _check_same_source(work, plan.tasks)
-    done = _checked(work, plan.tasks, workers, executor)
-    kept = len(done)
     mine = sliced(plan.tasks, offset, num)
-    refusals = [*plan.refusals, *_do_the_rest(work, mine, done, workers, executor)]
-    others = set(plan.tasks) - done.keys() - set(mine)
-    # by runs over other slices, meanwhile
-    done |= _checked(work, [task for task in plan.tasks if task in others], workers, executor)
-    refusals += [refusal for finished in done.values() for refusal in finished.refusals]
-    errors = write_refusals(root / "errors.jsonl", refusals)
-    (root / "bank.json").unlink(missing_ok=True)  # no bank while its crops change
-    if len(mine) == len(plan.tasks):
-        _sweep(work, plan.tasks, done)  # nobody else is at it
-    rows = (row for task in plan.tasks if task in done for row in work.rows(task, done[task]))
-    bank = FaceBank.create(root, rows, crop_size=crop_size, made_by=asdict(settings))
+    with atomic.alone_in(root, shared=len(mine) < len(plan.tasks)):
+        _take_over(root, settings)
+        _check_same_source(work, plan.tasks)
+        done = _checked(work, plan.tasks, workers, executor)
+        kept = len(done)
+        refusals = [*plan.refusals, *_do_the_rest(work, mine, done, workers, executor)]
+        # runs over other slices may be at the end, too
+        with atomic.alone_in(root / "checkpoints", wait=True):
+            others = set(plan.tasks) - done.keys() - set(mine)
+            done |= _checked(work, [one for one in plan.tasks if one in others], workers, executor)
+            refusals += [refusal for finished in done.values() for refusal in finished.refusals]
+            errors = write_refusals(root / "errors.jsonl", refusals)
+            (root / "bank.json").unlink(missing_ok=True)  # no bank while its crops change
+            if len(mine) == len(plan.tasks):
+                _sweep(work, plan.tasks, done)  # nobody else is at it
+            rows = (row for one in plan.tasks if one in done for row in work.rows(one, done[one]))
+            bank = FaceBank.create(root, rows, crop_size=crop_size, made_by=asdict(settings))
     clips = sum(task.is_clip for task in plan.tasks)
     pictures = sum(len(task.photographs) for task in plan.tasks) - clips
     return ExtractReport(
@@ -255,8 +261,8 @@ def _do_the_rest(
     with jobs.progress("extract", total=total, unit="files", kept=kept) as report:
         for outcome in outcomes:
             video = outcome.task
-            if isinstance(outcome.error, MissingModel):
-                raise outcome.error
+            if isinstance(outcome.error, MissingModel | Unwritable):
+                raise outcome.error  # the next videos would fare no better
             if outcome.error is not None:
                 report.warn(f"{video.name}: {outcome.error}")
                 refusals += video.failed(told(outcome.error))
@@ -276,7 +282,7 @@ def _take_over(root: Path, settings: Settings) -> None:
         root.mkdir(parents=True, exist_ok=True)
         strangers = sorted(one.name for one in root.iterdir() if not _is_temporary(one))
         there = json.loads(path.read_bytes()) if SETTINGS in strangers else None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadArgument(
             root, f"cannot be used as a bank ({told(error)})", "give another folder"
         ) from error

@@ -72,6 +72,8 @@ def safe_path(video: str) -> str:
 
 def _safe_part(part: str) -> str:
     part = re.sub(r"[^A-Za-z0-9._-]", "_", part)[:_LONGEST] or "_"
+    if part.startswith("-"):
+        part = "_" + part[1:]  # a command that is given it would take it for an option
     # hidden names are for unfinished files; crops and checkpoints lie beside such folders
     if part.startswith(".") or re.fullmatch(r"\d{6,}_\d+\.\w+|.*\.json", part):
         part = part.replace(".", "_")

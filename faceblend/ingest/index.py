@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from faceblend import atomic, jobs
 from faceblend.errors import BadArgument, BadImage, BadVideo
 from faceblend.ingest.layouts import Found, Problem, read_layout
-from faceblend.ingest.photograph import pictures, read_photograph
+from faceblend.ingest.photograph import MAX_PIXELS, most_pixels, pictures, read_photograph
 from faceblend.ingest.video import SUFFIXES as CLIPS
 from faceblend.ingest.video import read_header
 from faceblend.videos import VideoTable, make_table
@@ -104,7 +104,8 @@ class _Look:
         place = self.root / path
         if place.is_dir():
             return _folder_of_frames(place)
-        header = read_header(place)
+        # as much as an extraction decodes: of a header's claim nothing is taken but numbers
+        header = read_header(place, max_pixels=most_pixels(None, MAX_PIXELS))
         if max(header.height, header.width) > _MOST:
             raise BadVideo(place, f"is {header.width}x{header.height} px", "replace the file")
         return header.height, header.width, header.frames

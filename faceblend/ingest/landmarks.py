@@ -207,7 +207,7 @@ class _Journal:
     def append(self, entry: _Entry) -> None:
         if entry.refusal is not None and entry.refusal.kind == "failed":
             return  # the next run tries again
-        with self.path.open("ab") as file:
+        with atomic.writing(self.path), self.path.open("ab") as file:
             file.write(json.dumps(asdict(entry)).encode() + b"\n")
 
 
@@ -220,5 +220,5 @@ def _parsed(line: bytes) -> _Entry | None:
             points=value["points"],
             refusal=None if refusal is None else Refusal(**refusal),
         )
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None  # damaged: that picture is looked at again

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
+from faceblend import within
 from faceblend.errors import BadArgument
 from faceblend.ingest.deepfakebench import COMPRESSIONS, folder_label, video_folders
 from faceblend.ingest.photograph import writable
@@ -118,7 +119,9 @@ def _dfdc(root: Path) -> Found:
                 continue
             first[name] = path
             original = said.get("original")
-            of = (part / original).as_posix() if label and isinstance(original, str) else None
+            of = None
+            if label and isinstance(original, str) and not within.leaves(original):
+                of = (part / _storable(original)).as_posix()
             found.rows.append({"path": path, "label": label, "original": of, "folder": number})
     for path in sorted(videos - listed):
         found.problem(path, "misplaced", "no metadata.json beside it names it; leave it out")
@@ -147,9 +150,14 @@ def _metadata(path: Path, found: Found, name: str) -> dict[str, dict[str, Any]]:
         return {}
     # a name may say anything; it stays in its folder
     return {
-        PurePosixPath(video).name: said if isinstance(said, dict) else {}
+        _storable(PurePosixPath(video).name): said if isinstance(said, dict) else {}
         for video, said in content.items()
     }
+
+
+def _storable(name: str) -> str:
+    # JSON may hold halves of characters, which no table and no file of text does
+    return name.encode(errors="backslashreplace").decode()
 
 
 # -- FaceForensics++, with DeepFakeDetection and FaceShifter --------------------------------
@@ -263,6 +271,11 @@ def _test_list(root: Path, name: str, found: Found) -> list[str]:
     for line in lines:
         number, _, path = line.strip().partition(" ")
         if number in ("0", "1") and path.strip():
+            if within.leaves(path.strip()):
+                found.problem(
+                    name, "unreadable", f"its line {line.strip()[:60]!r} leaves the folder"
+                )
+                continue
             paths.append((home / path.strip()).as_posix())
         elif line.strip():
             found.problem(name, "unreadable", f"its line {line.strip()[:60]!r} names no video")

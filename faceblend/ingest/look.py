@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from faceblend import atomic
-from faceblend.errors import BadImage, BadVideo, MissingModel
+from faceblend.errors import BadImage, BadVideo, MissingModel, shown
 from faceblend.face import Image, Landmarks
 from faceblend.ingest.detect import Detection, Detector
 from faceblend.ingest.photograph import read_photograph
@@ -119,7 +119,7 @@ def write_refusals(path: Path, refusals: Iterable[Refusal]) -> dict[str, int]:
 
 def counted(counts: dict[str, int]) -> str:
     """``3 (no-face 2, unreadable 1)``."""
-    parts = ", ".join(f"{name or 'no suffix'} {count}" for name, count in counts.items())
+    parts = ", ".join(f"{shown(name) or 'no suffix'} {count}" for name, count in counts.items())
     return f"{sum(counts.values()):,} ({parts})"
 
 

@@ -27,6 +27,9 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff")
 MAX_PIXELS = 128_000_000
 """Largest photograph that is decoded unless told otherwise."""
 
+OVERRIDE = "FACEBLEND_MAX_PIXELS"
+"""Environment variable: the limit where neither an argument nor an option says it."""
+
 _HEAD_BYTES = 12
 
 
@@ -127,7 +130,29 @@ def pictures(folder: Path) -> list[str]:
     return [name for name in names if name.lower().endswith(SUFFIXES)]
 
 
-def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Image:
+def most_pixels(given: int | None, otherwise: int) -> int:
+    """The limit on a picture's pixels: what was given, else ``OVERRIDE``, else ``otherwise``.
+
+    Raises:
+        BadArgument: the variable is no number from 1.
+    """
+    told = os.environ.get(OVERRIDE)
+    if given is not None or told is None:
+        return otherwise if given is None else given
+    if not (told.isascii() and told.isdigit() and int(told[:20]) > 0):
+        raise BadArgument(OVERRIDE, f"is {told!r}", "give pixels, 1 or more, or unset it")
+    return int(told[:20])
+
+
+def raise_to(pixels: int) -> str:
+    """What to do about a picture over the limit."""
+    return (
+        f"give --max-pixels {pixels} if it is meant to be this large (a command without that "
+        f"option: set {OVERRIDE})"
+    )
+
+
+def read_photograph(path: Path, max_pixels: int | None = None) -> Image:
     """Read a JPEG, PNG, WebP, BMP or TIFF file as people see it.
 
     Turned upright as its EXIF data say; 16 bits scaled to 8, grey rounded and colour to within
@@ -136,7 +161,8 @@ def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Image:
 
     Args:
         path: the file; its content decides what it is, not its name.
-        max_pixels: limit on width times height, checked before anything is decoded.
+        max_pixels: limit on width times height, checked before anything is decoded; see
+            :func:`most_pixels`.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -146,7 +172,7 @@ def read_photograph(path: Path, max_pixels: int = MAX_PIXELS) -> Image:
     """
     try:
         with path.open("rb") as file:
-            return _read(path, file, max_pixels)
+            return _read(path, file, most_pixels(max_pixels, MAX_PIXELS))
     except OSError as error:
         raise BadImage(path, f"cannot be read ({error.strerror})", "check the file") from error
 
@@ -165,7 +191,7 @@ def _read(path: Path, file: BinaryIO, max_pixels: int) -> Image:
             path,
             f"is {width}x{height}, and {width * height:,} pixels are over the limit of "
             f"{max_pixels:,}",
-            f"give --max-pixels {width * height} if it is meant to be this large",
+            raise_to(width * height),
         )
     try:
         picture.load()

@@ -18,12 +18,18 @@ from jaxtyping import UInt8
 
 from faceblend.errors import BadVideo
 from faceblend.face import Image
+from faceblend.ingest.photograph import most_pixels, raise_to
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
 """Names that are taken for videos, in upper or lower case."""
 
 MAX_PIXELS = 36_000_000
 """Largest frame that is decoded unless told otherwise: 8K."""
+
+MAX_FRAMES = 10_000_000
+"""Longest video that is read: 92 hours of 30 frames a second."""
+
+_LISTS = ("concat", "dash", "hls", "image2", "imf")  # FFmpeg's formats that name other files
 
 _JUMP = 12  # frames; what a seek costs, so shorter stretches are decoded (measured: 6 to 20)
 
@@ -97,17 +103,23 @@ def evenly(frames: int, count: int) -> list[int]:
     return [int(number) for number in spread]
 
 
-def probe(path: Path) -> Probe:
-    """Look at a video without decoding it.
+def probe(path: Path, *, max_pixels: int | None = None) -> Probe:
+    """Look at a video without decoding more than a frame.
+
+    Args:
+        path: the video.
+        max_pixels: limit on width times height of a frame; see
+            :func:`~faceblend.ingest.photograph.most_pixels`.
 
     Raises:
-        BadVideo: it is empty, no video, damaged before its first frame, or has no pictures.
+        BadVideo: it is empty, no video, damaged before its first frame, has no pictures, or
+            larger ones than the limit, or more than ``MAX_FRAMES``.
     """
-    with _Opened(path) as video:
+    with _Opened(path, max_pixels) as video:
         return video.probed(len(video.index().times))
 
 
-def read_header(path: Path) -> Probe:
+def read_header(path: Path, *, max_pixels: int | None = None) -> Probe:
     """What a video's header says; its packets are counted only where that says no count.
 
     Quick enough for a hundred thousand videos, and no promise: a file that was cut off still
@@ -116,36 +128,27 @@ def read_header(path: Path) -> Probe:
     Raises:
         BadVideo: as :func:`probe`.
     """
-    with _Opened(path) as video:
+    with _Opened(path, max_pixels) as video:
         claimed = video.stream.frames
         return video.probed(claimed if claimed > 0 else len(video.index().times))
 
 
 def read_frames(
-    path: Path, wanted: Sequence[int], *, max_pixels: int = MAX_PIXELS, threads: int = 1
+    path: Path, wanted: Sequence[int], *, max_pixels: int | None = None, threads: int = 1
 ) -> Iterator[Frame]:
     """Decode some frames of a video, in ascending order.
 
     Args:
         path: the video.
         wanted: frame numbers, ascending.
-        max_pixels: limit on width times height of a frame.
+        max_pixels: limit on width times height of a frame; as of :func:`probe`.
         threads: of the decoder; the frames do not depend on it.
 
     Raises:
-        BadVideo: as :func:`probe`; a wanted frame is not there; frames are larger than the
-            limit; or decoding failed, which the error tells with the frame it came to. Frames
-            before that have been yielded.
+        BadVideo: as :func:`probe`; a wanted frame is not there; or decoding failed, which the
+            error tells with the frame it came to. Frames before that have been yielded.
     """
-    with _Opened(path, threads) as video:
-        size = video.stream.width * video.stream.height
-        if size > max_pixels:
-            raise BadVideo(
-                path,
-                f"has frames of {video.stream.width}x{video.stream.height}, over the limit of "
-                f"{max_pixels:,} pixels",
-                f"give --max-pixels {size} if it is meant to be this large",
-            )
+    with _Opened(path, max_pixels, threads) as video:
         index = video.index()
         if wanted and wanted[-1] >= len(index.times):
             raise BadVideo(
@@ -169,21 +172,38 @@ class _Index:
 class _Opened:
     """A video file, open; everything that goes wrong inside is a :class:`BadVideo`."""
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
-        self._path = path
+    def __init__(self, path: Path, max_pixels: int | None = None, threads: int = 1) -> None:
+        self._path, most = path, most_pixels(max_pixels, MAX_PIXELS)
         try:
             if path.stat().st_size == 0:
                 raise BadVideo(path, "is empty (0 bytes)", "replace the file")
-            # a container names other files; none of them is opened
-            self._container = av.open(str(path), options={"protocol_whitelist": "file"})
+            # a container names other files; none of them is opened. Its titles may be in any
+            # encoding, and none of them is read
+            self._container = av.open(
+                str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace"
+            )
         except (OSError, av.FFmpegError) as error:
             raise self._bad(error) from error
+        if self._container.format.name in _LISTS:
+            self._container.close()
+            raise BadVideo(path, "is a list of other files, and no video", "give those files")
         if not self._container.streams.video:
             self._container.close()
             raise BadVideo(path, "holds no pictures, only sound or text", "leave it out")
         self.stream = self._container.streams.video[0]
         self.stream.thread_type = "AUTO" if threads > 1 else "NONE"
         self.stream.thread_count = threads
+        size = self.stream.width * self.stream.height
+        if size > most:
+            self._container.close()
+            raise BadVideo(
+                path,
+                f"has frames of {self.stream.width}x{self.stream.height}, over the limit of "
+                f"{most:,} pixels",
+                raise_to(size),
+            )
+        # frames may grow on the way; twice, since codecs pad them
+        self.stream.codec_context.options = {"max_pixels": str(min(2 * most + 65_536, 2**31 - 1))}
 
     def __enter__(self) -> "_Opened":
         return self
@@ -212,6 +232,10 @@ class _Opened:
             for packet in self._container.demux(self.stream):
                 if packet.size and packet.pts is not None and not packet.is_corrupt:
                     packets.append((packet.pts, packet.is_keyframe))
+                if len(packets) > MAX_FRAMES:
+                    raise BadVideo(
+                        self._path, f"holds over {MAX_FRAMES:,} frames", "cut it into parts"
+                    )
         except av.FFmpegError:
             pass  # cut off: what came before counts, and the header's claim tells the rest
         if not packets:

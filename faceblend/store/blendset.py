@@ -5,6 +5,7 @@ import os
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from errno import EMFILE
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -12,9 +13,11 @@ from typing import Any, SupportsIndex
 import numpy as np
 from jaxtyping import UInt8
 
-from faceblend.errors import BadShard
+from faceblend.errors import BadArgument, BadShard
 from faceblend.sample import Sample
-from faceblend.store.manifest import Manifest, ShardEntry
+from faceblend.store.cache import ShardCache
+from faceblend.store.place import Folder, place_at
+from faceblend.store.remote import Remote
 from faceblend.store.shard import REMAKE, UNREADABLE, OpenShard, Stored
 
 _OPEN_AT_MOST = 256  # files; Linux allows a process 1024 unless told otherwise
@@ -29,10 +32,14 @@ class BlendSet:
     a process: a set may be used after a fork and pickled to workers.
 
     Args:
-        path: folder of the set.
+        path: folder of the set, or its URL as fsspec knows it (``s3://bucket/set``).
+        cache: of a set at a URL, folder for whole shards as they are read, which may be shared
+            with other sets and processes; a private temporary one if not given, removed by
+            :meth:`close`. It holds as much as was read, at most the set.
 
     Raises:
         BadShard: there is no readable manifest, or the set is a folder of PNGs.
+        BadArgument: the URL cannot be reached, or there is a cache and no URL.
 
     Example:
         >>> with BlendSet("set") as blends:                             # doctest: +SKIP
@@ -40,17 +47,26 @@ class BlendSet:
         ((256, 256, 3), 0.5)
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.manifest = Manifest.load(self.path)
+    def __init__(
+        self, path: str | os.PathLike[str], *, cache: str | os.PathLike[str] | None = None
+    ) -> None:
+        place = place_at(path)
+        self.path: Path | str = place.path if isinstance(place, Folder) else str(place)
+        if cache is not None and not isinstance(place, Remote):
+            raise BadArgument("cache", f"is for URLs, and {path} is none", "leave it out")
+        self.manifest = place.load()
         if self.manifest.plan.layout != "hdf5":
             raise BadShard(
                 self.path,
                 "is a set of PNG folders, which any program reads and this class does not",
                 "read true/, fake/ and mask/, or generate it with the hdf5 layout",
             )
+        self._cache: ShardCache | None = None
+        if isinstance(place, Remote):
+            self._cache = ShardCache(place, None if cache is None else Path(cache).resolve())
         # the number of samples up to the end of each shard
         self._ends = list(accumulate(entry.stored for entry in self.manifest.shards))
+        self._most = _OPEN_AT_MOST
         self._open: OrderedDict[int, OpenShard] = OrderedDict()
         self._pid = os.getpid()
 
@@ -110,7 +126,15 @@ class BlendSet:
             yield from self._shard(number).records()
 
     def close(self) -> None:
-        """Close the files that this process opened; the next read opens them again."""
+        """Close the files that this process opened; the next read opens them again.
+
+        A private cache is removed by the process that made it.
+        """
+        self._forget()
+        if self._cache is not None:
+            self._cache.close()
+
+    def _forget(self) -> None:
         # files that came through a fork are the parent's to close
         if self._pid == os.getpid():
             for shard in self._open.values():
@@ -134,15 +158,31 @@ class BlendSet:
 
     def _shard(self, number: int) -> OpenShard:
         if self._pid != os.getpid():
-            self.close()
+            self._forget()
         shard = self._open.get(number)
         if shard is None:
-            if len(self._open) >= _OPEN_AT_MOST:
-                self._open.popitem(last=False)[1].close()
-            shard = open_shard(self.path, self.manifest, self.manifest.shards[number])
+            self._close_but(min(_OPEN_AT_MOST, self._most) - 1)
+            try:
+                shard = self._opened(number)
+            except BadShard as error:
+                if getattr(error.__cause__, "errno", None) != EMFILE or not self._open:
+                    raise
+                # other sets and files of this process need theirs, too: half is kept from now on
+                self._most = max(1, len(self._open) // 2)
+                self._close_but(self._most - 1)
+                shard = self._opened(number)
             self._open[number] = shard
         self._open.move_to_end(number)
         return shard
+
+    def _opened(self, number: int) -> OpenShard:
+        entry = self.manifest.shards[number]
+        path = self._cache.fetched(entry) if self._cache else Path(self.path, entry.name)
+        return OpenShard(path, entry, self.manifest.plan)
+
+    def _close_but(self, most: int) -> None:
+        while len(self._open) > most:
+            self._open.popitem(last=False)[1].close()
 
     def _gather(
         self, rows: slice, shape: tuple[int, ...], dataset: Callable[[OpenShard], Any]
@@ -164,11 +204,6 @@ class BlendSet:
                 raise BadShard(shard.path, f"cannot be read ({error})", REMAKE) from error
             done += here
         return gathered if wanted.step > 0 else gathered[::-1]
-
-
-def open_shard(folder: Path, manifest: Manifest, entry: ShardEntry) -> OpenShard:
-    """Open a shard of the hdf5 layout that the manifest lists."""
-    return OpenShard(folder / entry.name, entry, manifest.plan)
 
 
 def _sample(stored: Stored) -> Sample:

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import cast
@@ -22,11 +23,14 @@ from faceblend.ops.xray import xray
 from faceblend.sample import Sample, replay, versions
 from faceblend.store.folder import FOLDERS, FolderShard, label_of
 from faceblend.store.manifest import NAME, Manifest, ShardEntry
+from faceblend.store.place import Folder, Place, place_at
 from faceblend.store.shard import REMAKE, OpenShard, Stored, file_digest
 
 CHANGED = "its bytes are not those that were committed: delete it and generate again"
 """What :func:`verify` says of a shard with a wrong checksum."""
 
+_UNLISTED = "is not listed in the manifest"
+_LEFT_OVER = "is left over from a run that did not finish"
 _PER_SHARD = 20  # problems told of one shard; a damaged one may have one a sample
 _PATIENCE = 60.0  # s, until a look into a damaged shard is given up
 _LOOK = """
@@ -71,12 +75,13 @@ def verify(
 ) -> VerifyReport:
     """Check a set against its manifest and against itself.
 
-    Checksums; shapes and types; sample numbers; X-rays that are zero exactly for reals and
-    agree with the alpha where that is stored; records that agree with their samples; files
-    that no shard owns; shards that are missing.
+    Checksums of shards and samples; shapes and types; sample numbers; X-rays that are zero
+    exactly for reals and agree with the alpha where that is stored; records that agree with
+    their samples; files that no shard owns; shards that are missing.
 
     Args:
-        path: folder of the set.
+        path: folder of the set, or its URL as fsspec knows it (``s3://bucket/set``): each shard
+            then passes through a private temporary folder, one at a time.
         bank: what it was made from; without it nothing is replayed.
         replays: how many samples to make again from their records and compare byte for
             byte, spread evenly over the set. All samples of a shard whose checksum is wrong
@@ -87,18 +92,24 @@ def verify(
 
     Raises:
         BadShard: ``path`` is no folder.
-        BadArgument: ``replays`` is under 0.
+        BadArgument: ``replays`` is under 0, or a URL cannot be reached.
     """
     if replays < 0:
         raise BadArgument("replays", f"is {replays}", "give 0 or more")
-    folder = Path(path)
-    if not folder.is_dir():
-        raise BadShard(folder, "is not a folder", "give the folder of a generated set")
+    place = place_at(path)
+    if isinstance(place, Folder) and not place.path.is_dir():
+        raise BadShard(place, "is not a folder", "give the folder of a generated set")
     try:
-        manifest = Manifest.load(folder)
+        manifest = place.load()
     except BadShard as error:
-        return VerifyReport(problems=(_told(folder, error),), samples=0, shards=0, replayed=0)
-    problems = [*_unfinished(manifest), *_strays(folder, manifest)]
+        return VerifyReport(problems=(_told(place, error),), samples=0, shards=0, replayed=0)
+    if manifest.plan.layout == "hdf5":
+        strays = _stray_shards(place, manifest)
+    elif isinstance(place, Folder):
+        strays = _strays(place.path, manifest)
+    else:
+        raise BadShard(place, "is a set of PNG folders", "copy it into a folder, and verify that")
+    problems = [*_unfinished(manifest), *strays]
     if bank is not None and bank.fingerprint != manifest.plan.bank:
         what = f"has fingerprint {bank.fingerprint}, the set is of {manifest.plan.bank}"
         problems.append(Problem(where=str(bank.root), what=f"{what}: nothing was made again"))
@@ -107,7 +118,7 @@ def verify(
     looks = []
     with jobs.progress("verify", total=manifest.stored, unit="samples") as progress:
         for entry, rows in zip(manifest.shards, chosen, strict=True):
-            looks.append(_checked(folder, manifest, entry, bank if replays > 0 else None, rows))
+            looks.append(_fetched(place, manifest, entry, bank if replays > 0 else None, rows))
             progress.advance(entry.stored)
     return VerifyReport(
         problems=(*problems, *(found for look in looks for found in look.problems)),
@@ -146,11 +157,21 @@ class _Look:
                 self.problems.append(Problem(where=where, what="has more problems"))
 
 
+def _fetched(
+    place: Place, manifest: Manifest, entry: ShardEntry, bank: FaceBank | None, rows: list[int]
+) -> _Look:
+    try:
+        with place.reading(entry.name) as folder:
+            return _checked(folder, manifest, entry, bank, rows)
+    except BadArgument as error:  # the network failed; the other shards may be read
+        return _Look(problems=[Problem(where=entry.name, what=error.reason)])
+
+
 def _checked(
     folder: Path, manifest: Manifest, entry: ShardEntry, bank: FaceBank | None, rows: list[int]
 ) -> _Look:
     try:
-        sound = _bytes_match(folder, manifest, entry)
+        sound = bytes_match(folder, manifest, entry)
     except BadShard as error:
         return _Look(problems=[_told(folder, error)])
     if sound:
@@ -165,8 +186,12 @@ def _checked(
     return look
 
 
-def _bytes_match(folder: Path, manifest: Manifest, entry: ShardEntry) -> bool:
-    """Whether a shard has its checksum; no damage can make HDF5 crash on this."""
+def bytes_match(folder: Path, manifest: Manifest, entry: ShardEntry) -> bool:
+    """Whether a shard has its checksum; no damage can make HDF5 crash on this.
+
+    Raises:
+        BadShard: it is missing, unreadable or has another size.
+    """
     path = folder / entry.name
     if manifest.plan.layout == "folder":
         shard = FolderShard(folder, entry, manifest.plan)
@@ -238,6 +263,8 @@ def _look_into(
 
 
 def _sample_problems(stored: Stored, index: int, manifest: Manifest) -> Iterator[str]:
+    if stored.crc32 is not None and not stored.is_as_written:
+        yield "its bytes are not those that were written"
     if stored.index != index:
         yield f"has number {stored.index} where {index} belongs"
     if stored.label not in (0, 1):
@@ -265,7 +292,7 @@ def _record_problems(stored: Stored, manifest: Manifest) -> Iterator[str]:
         content = json.loads(stored.record)
         label = label_of(stored.record)
         said = {name: content[name] for name in ("index", "seed", "bank")}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         yield f"its record cannot be read ({error!r})"
         return
     plan = manifest.plan
@@ -286,23 +313,29 @@ def _unfinished(manifest: Manifest) -> Iterator[Problem]:
         yield Problem(where=NAME, what=what)
 
 
+def _stray_shards(place: Place, manifest: Manifest) -> Iterator[Problem]:
+    """Temporary files, and shards that the manifest does not list."""
+    listed, names = {entry.name for entry in manifest.shards}, sorted(place.sizes())
+    for name in names:
+        if fnmatchcase(name, "shard-*.h5") and name not in listed:
+            yield Problem(where=name, what=_UNLISTED)
+    for name in names:
+        if fnmatchcase(name, ".*.tmp"):
+            yield Problem(where=name, what=_LEFT_OVER)
+
+
 def _strays(folder: Path, manifest: Manifest) -> Iterator[Problem]:
-    """Temporary files, and shards or pictures that the manifest does not list."""
+    """The same of the folder layout, and pictures that belong to no sample."""
     listed = {entry.name for entry in manifest.shards}
-    if manifest.plan.layout == "hdf5":
-        found, places = sorted(folder.glob("shard-*.h5")), [folder]
-    else:
-        found, places = sorted(folder.glob("records/*.jsonl")), [folder]
-        places += [folder / name for name in FOLDERS]
-        yield from _stray_pictures(folder, manifest)
-    for path in found:
+    yield from _stray_pictures(folder, manifest)
+    for path in sorted(folder.glob("records/*.jsonl")):
         name = path.relative_to(folder).as_posix()
         if name not in listed:
-            yield Problem(where=name, what="is not listed in the manifest")
-    for place in places:
+            yield Problem(where=name, what=_UNLISTED)
+    for place in (folder, *(folder / name for name in FOLDERS)):
         for path in sorted(place.glob(".*.tmp")):
             name = path.relative_to(folder).as_posix()
-            yield Problem(where=name, what="is left over from a run that did not finish")
+            yield Problem(where=name, what=_LEFT_OVER)
 
 
 def _stray_pictures(folder: Path, manifest: Manifest) -> Iterator[Problem]:
@@ -349,5 +382,6 @@ def _pairs(stored: Stored, again: Sample) -> Iterator[tuple[str, np.ndarray, np.
         yield "landmarks", stored.landmarks, again.landmarks
 
 
-def _told(folder: Path, error: BadShard) -> Problem:
-    return Problem(where=error.where.removeprefix(str(folder) + os.sep), what=error.reason)
+def _told(folder: Path | Place, error: BadShard) -> Problem:
+    inside = error.where.removeprefix(str(folder)).lstrip(f"{os.sep}/")
+    return Problem(where=inside or error.where, what=error.reason)

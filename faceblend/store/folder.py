@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from faceblend import codec
 from faceblend.errors import BadShard
 from faceblend.store.manifest import Plan, ShardEntry
 from faceblend.store.shard import REMAKE, Stored
@@ -28,7 +29,7 @@ def label_of(record: str) -> int:
     """What a record says its sample is: 1 blended, 0 real.
 
     Raises:
-        ValueError, KeyError, TypeError: it is not the JSON of a record.
+        ValueError, KeyError, TypeError, RecursionError: it is not the JSON of a record.
     """
     return int(json.loads(record)["draw"]["fake"] is not None)
 
@@ -58,7 +59,7 @@ class FolderShard:
         self._indices = list(entry.indices())
         try:
             self._labels = [label_of(record) for record in self._records]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise BadShard(
                 self.path, f"holds a line that is no record ({error!r})", REMAKE
             ) from error
@@ -122,13 +123,14 @@ class FolderShard:
         """Nothing stays open."""
 
     def _picture(self, path: Path, mode: int) -> np.ndarray:
-        data = np.frombuffer(_bytes(path), np.uint8)
-        picture = cv2.imdecode(data, mode) if data.size else None
-        if picture is None:
-            raise BadShard(path, "is not a picture that can be decoded", REMAKE)
-        if picture.shape[:2] != (self._size, self._size):
-            height, width = picture.shape[:2]
+        data = _bytes(path)
+        # by its header, before anything is decoded: it could take all memory
+        width, height = size = codec.size(data) or (0, 0)
+        if any(size) and size != (self._size, self._size):
             raise BadShard(path, f"is {width}x{height}, the manifest says {self._size} px", REMAKE)
+        picture = codec.decode_as(data, mode) if any(size) else None
+        if picture is None or picture.shape[:2] != size:
+            raise BadShard(path, "is not a picture that can be decoded", REMAKE)
         return np.asarray(picture)
 
 

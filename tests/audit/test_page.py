@@ -117,9 +117,12 @@ def test_the_policy_allows_this_script_and_no_other(text: str) -> None:
     scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     assert len(scripts) == 1
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
-    assert html.unescape(policy) == _policy(scripts[0])
+    (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert html.unescape(policy) == _policy(scripts[0], style)
     assert "default-src 'none'" in html.unescape(policy)
-    assert _policy(scripts[0] + " ") != _policy(scripts[0])
+    assert "unsafe" not in policy
+    others = {_policy(scripts[0] + " ", style), _policy(scripts[0], style + " ")}
+    assert len({*others, _policy(scripts[0], style)}) == 3
 
 
 def test_what_comes_from_files_is_text(text: str) -> None:

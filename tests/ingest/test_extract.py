@@ -348,7 +348,7 @@ def test_a_file_and_damaged_settings_cannot_become_a_bank(
     photographs: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BadArgument, match="cannot be used as a bank"):
+    with pytest.raises(BadArgument, match="file: cannot be made"):
         extract(photographs, tmp_path / "file", detector=Drawn())
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "settings.json").write_text('{"group": ')

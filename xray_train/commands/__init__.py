@@ -12,10 +12,14 @@ said in one line on stderr (--debug shows where).
 
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from faceblend.errors import FaceblendError
+from faceblend import plainyaml
+from faceblend.errors import BadArgument, FaceblendError, shown
 from xray_train.commands import applying, identity, tables, training
 from xray_train.commands.options import BAD_INPUT, DONE, FAILURES, INTERRUPTED
 
@@ -50,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     words = [word for word in words if word != "--debug"]
     try:
         parser = build_parser()
-        chosen = parser.parse_args(words)
+        chosen = parsed(parser, words)
         return COMMANDS[chosen.command].run(parser, chosen)
     except FaceblendError as error:
         if debug:
@@ -70,6 +74,29 @@ def main(arguments: Sequence[str]) -> int:
         return INTERRUPTED
 
 
+def parsed(parser: ArgumentParser, words: list[str]) -> Any:
+    """What a command line asks for.
+
+    Raises:
+        BadArgument: a file of settings is no YAML, or its aliases stand for too much.
+        ArgumentError: jsonargparse's own, with words for people.
+    """
+    for name in _configs(words):
+        # jsonargparse follows aliases, of which a dozen lines can keep it busy for ever
+        try:
+            plainyaml.parse(Path(name).read_text("utf-8"))
+        except OSError:
+            continue  # its own words for that are good
+        except ValueError as error:
+            raise BadArgument(name, f"is not YAML ({error})", "give a file of settings") from error
+    return parser.parse_args(words)
+
+
+def _configs(words: list[str]) -> list[str]:
+    given = [word.partition("=")[2] for word in words if word.startswith("--config=")]
+    return given + [name for word, name in pairwise(words) if word == "--config"]
+
+
 def _refused(words: str) -> int:
-    print(f"xray-train: {' '.join(words.split())}", file=sys.stderr)
+    print(f"xray-train: {shown(' '.join(words.split()))}", file=sys.stderr)
     return BAD_INPUT

@@ -4,6 +4,8 @@ Ten classes and grey pictures of a few pixels: enough to see what a margin does,
 """
 
 import gzip
+import math
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +18,8 @@ from xray_train.sources.labelled import Labelled
 
 _FILES = {"train": "train", "test": "t10k"}
 _KIND = 0x08  # unsigned bytes, in the idx format
+_AXES = 64  # NumPy has no more
+_MOST = 600_000_000  # bytes; EMNIST, the largest of such sets, has 547 million
 _EVERY = 5  # of scikit-learn's, the last of every so many is tested on
 
 
@@ -76,17 +80,21 @@ def read_idx(path: Path) -> np.ndarray:
     packed = path.with_name(path.name + ".gz")
     source = packed if packed.is_file() and not path.is_file() else path
     try:
-        data = source.read_bytes()
-        data = gzip.decompress(data) if source.suffix == ".gz" else data
-    except (OSError, EOFError) as error:
+        with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as file:
+            head = file.read(4)
+            if len(head) < 4 or head[:2] != b"\0\0" or head[2] != _KIND or head[3] > _AXES:
+                raise BadArgument(source, "is no idx file of bytes", "get MNIST's files again")
+            # in Python's numbers, which have no end
+            shape = [int(length) for length in np.frombuffer(file.read(4 * head[3]), ">u4")]
+            size = math.prod(shape)
+            if size > _MOST:
+                raise BadArgument(source, f"claims {size:,} bytes", "get MNIST's files again")
+            data = file.read(size + 1)  # of a gzip, that may go on for ever, no more
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise BadArgument(source, f"cannot be read ({error})", "get MNIST's files") from error
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _KIND:
-        raise BadArgument(source, "is no idx file of bytes", "get MNIST's files again")
-    start = 4 + 4 * data[3]
-    shape = np.frombuffer(data[4:start], ">u4").astype(int)
-    if len(shape) != data[3] or len(data) - start != shape.prod():
+    if len(shape) != head[3] or len(data) != size:
         raise BadArgument(source, "is cut off", "get MNIST's files again")
-    return np.frombuffer(data[start:], np.uint8).reshape(shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def _mnist(folder: Path, which: str) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ import PIL.Image
 from jaxtyping import UInt8
 from numpy.random import Generator
 
+from faceblend import within
 from faceblend.errors import BadArgument
 from faceblend.face import Image
 from faceblend.ingest.photograph import read_photograph
@@ -164,6 +165,9 @@ def read_list(path: Path, *, first: int = 0) -> Rows:
                 name = row[NAME]
                 if not name:
                     raise BadArgument(where, "names no picture", "mend the line")
+                if within.leaves(name):
+                    wrong = f"names {name!r}, which leaves the folder of the pictures"
+                    raise BadArgument(where, wrong, "use paths inside it")
                 if name in names:
                     wrong = f"names {name} again, as line {names[name]} does"
                     raise BadArgument(where, wrong, "keep one of them")

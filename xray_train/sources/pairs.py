@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from faceblend import within
 from faceblend.errors import BadArgument, at_least
 from faceblend.ingest.photograph import read_photograph
 from xray_train.sources.labelled import Labelled, square
@@ -40,6 +41,9 @@ class Pairs(Source):
                     where, f"is {' '.join(words)!r}", "write: pathA pathB label, label 0 or 1"
                 )
             first, second = (root / one for one in words[:2])
+            for one in words[:2]:
+                if within.leaves(one):
+                    raise BadArgument(where, f"{one!r} leaves {folder}", "use paths inside it")
             for path in (first, second):
                 if not path.is_file():
                     raise BadArgument(where, f"{path} is not there", "check the folder")
