@@ -10,7 +10,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 PINS := setup.cfg pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-train test test-all test-train lint audit-deps dev figures docs bench clean
+.PHONY: help demo demo-train test test-all test-min test-train lint audit-deps dev figures docs bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ test: $(VENV)/.test ## the tests, apart from the slow ones
 
 test-all: $(VENV)/.test ## every test
 	$(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 8
+
+test-min: $(VENV)-min/.done ## the tests with the lowest versions that setup.cfg allows
+	$(VENV)-min/bin/python -m pytest -q -n $(WORKERS) --maxprocesses 8 -m "not slow"
 
 test-train: $(VENV)-train/.done ## the trainers' tests with timm, which brings 6 GB of CUDA
 	$(VENV)-train/bin/python -m pytest -q tests/xray_train xray_train
@@ -53,7 +56,7 @@ bench: $(VENV)/.demo ## time the generator on the demo's faces
 	$(BIN)/faceblend bench generate demo/bank
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) $(VENV)-train $(VENV)-audit demo demo-train site
+	rm -rf $(VENV) $(VENV)-min $(VENV)-train $(VENV)-audit demo demo-train site
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -65,6 +68,12 @@ $(VENV)/.demo: $(BIN)/python $(PINS)
 # all that the loop needs; the networks need timm, that torchvision, and that torch's CUDA build
 $(VENV)/.test: $(BIN)/python $(PINS)
 	$(INSTALL) -e '.[landmarks,test]' torch tensorboard 'jsonargparse[signatures]' safetensors
+	@touch $@
+
+$(VENV)-min/.done: setup.cfg pyproject.toml constraints-min.txt
+	$(PYTHON) -m venv $(VENV)-min
+	$(VENV)-min/bin/pip install --quiet --disable-pip-version-check \
+		-c constraints-min.txt -e '.[landmarks,test,audit]'
 	@touch $@
 
 # another torch than the tests': pip chooses the one that torchvision fits

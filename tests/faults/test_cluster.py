@@ -80,7 +80,7 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
         started.end()
 
 
-def run(machines: Machines, bank: Path, out: Path, *, count: int = COUNT) -> subprocess.Popen:
+def run(machines: Machines, bank: Path, out: Path | str, *, count: int = COUNT) -> subprocess.Popen:
     words: list[object] = [sys.executable, "-m", "faceblend", "generate", bank, "--out", out]
     words += ["--count", count, "--shard-size", SHARD, "--seed", SEED]
     words += ["--cluster", machines.address]
@@ -128,6 +128,21 @@ def test_two_workers_of_which_one_is_killed_make_the_bytes_of_one_process(
     assert command.returncode == EXIT_DONE, said
     assert contents(out) == undisturbed
     assert verify(out, bank=bank, replays=2).problems == ()
+
+
+@pytest.mark.slow
+def test_workers_write_to_a_url_what_one_process_writes_to_a_folder(
+    machines: Machines, bank: FaceBank, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    machines.scheduler()
+    machines.worker()
+    machines.worker()
+    machines.wait_for(2)
+    out = tmp_path / "set"
+    command = run(machines, bank.root, f"file://{out}")
+    said = command.communicate(timeout=DEADLINE)
+    assert command.returncode == EXIT_DONE, said
+    assert contents(out) == undisturbed
 
 
 @pytest.mark.slow
