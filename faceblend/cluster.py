@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ except ImportError:  # only those who have a cluster need it
 _PATIENCE = 60.0  # s that a scheduler may be gone before the run gives up
 _LOOK = 0.2  # s between two looks at a scheduler that is gone
 _LONELY = 15.0  # s without a worker before that is told, and between two times
+_LIBRARIES = ("av", "deflate", "dlib", "dlib-bin", "h5py", "pillow", "pyarrow")
 _DEATHS = 2  # times that Dask calls a task what kills workers; each takes several of them
 
 
@@ -33,6 +35,14 @@ class _Task:
     payload: bytes
     mine: Future[Any]
     deaths: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flight:
+    theirs: Any
+    """Dask's future"""
+    fit: frozenset[str] | None
+    """the workers that may have it; None: all, for none is known to be unfit"""
 
 
 class Cluster(Executor):
@@ -51,7 +61,7 @@ class Cluster(Executor):
 
     Raises:
         BadArgument: ``dask.distributed`` is not installed, or the address is none.
-        FaceblendError: no scheduler answers, or a worker has other versions.
+        FaceblendError: no scheduler answers, or a worker has other versions or no faceblend.
     """
 
     def __init__(
@@ -69,7 +79,7 @@ class Cluster(Executor):
         self._address, self._patience = address, patience
         self._say = say if say is not None else _print
         self._unfit: set[str] = set()
-        self._flying: dict[Future[Any], Any] = {}
+        self._flying: dict[Future[Any], _Flight] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._again: queue.SimpleQueue[_Task] = queue.SimpleQueue()
@@ -92,7 +102,12 @@ class Cluster(Executor):
         # in bytes, for the scheduler reads tasks too, and need not see the bank
         task = _Task(payload=pickle.dumps((fn, args, kwargs)), mine=Future())
         task.mine.set_running_or_notify_cancel()
-        self._send(task)
+        try:
+            sent = self._send(task)
+        except Exception:  # the scheduler is away, for now or for good
+            sent = False
+        if not sent:
+            self._again.put(task)
         return task.mine
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -100,22 +115,26 @@ class Cluster(Executor):
         del wait, cancel_futures
         self._over.set()
         with self._lock:
-            theirs = list(self._flying.values())
+            theirs = [flight.theirs for flight in self._flying.values()]
         if self._client.status == "running":
             self._client.cancel(theirs)
         self._client.close(timeout=5)
 
-    def _send(self, task: _Task) -> None:
-        where = None if not self._unfit else sorted(set(self._client.nthreads()) - self._unfit)
-        if where is not None and not where:
-            task.mine.set_exception(BrokenExecutor("every worker has other versions"))
-            return
+    def _send(self, task: _Task) -> bool:
+        """Give a task to the scheduler, if anybody may have it."""
+        fit = self._fit()
+        if fit is not None and not fit:
+            return False
         theirs = self._client.submit(
-            _on_worker, task.payload, versions(), pure=False, workers=where
+            _on_worker, task.payload, _installed(), pure=False, workers=fit and sorted(fit)
         )
         with self._lock:
-            self._flying[task.mine] = theirs
+            self._flying[task.mine] = _Flight(theirs=theirs, fit=fit)
         theirs.add_done_callback(lambda done: self._arrived(task, done))
+        return True
+
+    def _fit(self) -> frozenset[str] | None:
+        return frozenset(self._client.nthreads()) - self._unfit if self._unfit else None
 
     def _arrived(self, task: _Task, theirs: Any) -> None:
         with self._lock:
@@ -160,15 +179,18 @@ class Cluster(Executor):
         """Give tasks again that the scheduler has forgotten, once it is there."""
         told = time.monotonic()
         while not self._over.is_set():
+            told = self._tell_lonely(told)
             try:
                 task = self._again.get(timeout=1)
             except queue.Empty:
-                told = self._tell_lonely(told)
+                self._free_pinned()
                 continue
             while self._client.status not in ("running", "closed") and not self._over.is_set():
                 time.sleep(_LOOK)
             try:
-                self._send(task)
+                if not self._send(task):
+                    self._again.put(task)
+                    time.sleep(_LOOK)
             except Exception as error:
                 if self._client.status != "closed":
                     self._again.put(task)  # it went again, just now
@@ -178,22 +200,49 @@ class Cluster(Executor):
                 task.mine.set_exception(BrokenExecutor(_words(error)))
 
     def _tell_lonely(self, told: float) -> float:
-        if time.monotonic() - told < _LONELY or not self._flying:
+        if time.monotonic() - told < _LONELY or (not self._flying and self._again.empty()):
             return told
         try:
-            lonely = self._client.status == "running" and not self._client.nthreads()
+            there = (
+                frozenset(self._client.nthreads()) if self._client.status == "running" else None
+            )
         except Exception:  # the scheduler is just going; the next look tells
-            lonely = False
-        if lonely:
+            there = None
+        if there is not None and not there - self._unfit:
             start = f"start some with `dask worker {self._address}`, or wait for the queue"
-            self._say(f"{self.name} has no workers: {start}")
+            kind = "workers of these versions" if there else "workers"
+            self._say(f"{self.name} has no {kind}: {start}")
         return time.monotonic()
 
+    def _free_pinned(self) -> None:
+        # Dask has no list of workers to avoid: tasks name those that may have them, and those
+        # may have gone since, or others come
+        with self._lock:
+            pinned = [one for one in self._flying.values() if one.fit is not None]
+        if not pinned or self._client.status != "running":
+            return
+        try:
+            fit = self._fit()
+            self._client.cancel([one.theirs for one in pinned if one.fit != fit], force=True)
+        except Exception:  # the scheduler is just going, and forgets them by itself
+            return
+
     def _check_workers(self) -> None:
-        told: Mapping[str, Any] = self._client.run(versions)
+        try:
+            told: Mapping[str, Any] = self._client.run(_installed, on_error="return")
+        except Exception as error:
+            raise FaceblendError(
+                self.name, f"has workers that do not answer ({_words(error)})", "start them again"
+            ) from error
         for worker, theirs in told.items():
-            if theirs != versions():
-                raise _unfit(worker, theirs, versions())
+            if isinstance(theirs, BaseException):
+                raise FaceblendError(
+                    f"worker {worker}",
+                    f"cannot run faceblend ({_words(theirs)})",
+                    "install the same versions there",
+                )
+            if theirs != _installed():
+                raise _unfit(worker, theirs, _installed())
 
 
 class _Unfit(FaceblendError):
@@ -218,7 +267,8 @@ def _connected(address: str, patience: float) -> Any:
             return distributed.Client(
                 **where, timeout=patience, set_as_default=False, name="faceblend"
             )
-    except (OSError, ValueError, TimeoutError) as error:
+    # the last three are of a file that is none of a scheduler's
+    except (OSError, ValueError, TimeoutError, AssertionError, KeyError, TypeError) as error:
         raise FaceblendError(
             address, f"is no scheduler that answers ({_words(error)})", "start `dask scheduler`"
         ) from error
@@ -226,10 +276,22 @@ def _connected(address: str, patience: float) -> Any:
 
 def _on_worker(payload: bytes, expected: dict[str, Any]) -> bytes:
     _prepare()
-    if versions() != expected:
-        raise _unfit(distributed.get_worker().address, versions(), expected)
+    if _installed() != expected:
+        raise _unfit(distributed.get_worker().address, _installed(), expected)
     fn, args, kwargs = pickle.loads(payload)  # noqa: S301 - of the run's own process
     return pickle.dumps(fn(*args, **kwargs))
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, Any]:
+    """The versions that decide the bytes of shards, crops and tables."""
+    found: dict[str, Any] = dict(versions())
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
 
 
 @lru_cache(maxsize=1)  # once a process

@@ -80,7 +80,9 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
         started.end()
 
 
-def run(machines: Machines, bank: Path, out: Path | str, *, count: int = COUNT) -> subprocess.Popen:
+def run(
+    machines: Machines, bank: Path, out: Path | str, *, count: int = COUNT
+) -> subprocess.Popen:
     words: list[object] = [sys.executable, "-m", "faceblend", "generate", bank, "--out", out]
     words += ["--count", count, "--shard-size", SHARD, "--seed", SEED]
     words += ["--cluster", machines.address]
@@ -223,6 +225,49 @@ def test_a_worker_of_other_versions_gets_no_task(
     assert contents(out) == undisturbed
     with pytest.raises(FaceblendError, match=r"^worker tcp://.*has faceblend 0.0.1 where"):
         Cluster(machines.address)  # it is seen at once where it was there before
+
+
+@pytest.mark.slow
+def test_beside_an_unfit_worker_a_lost_one_is_replaced(machines: Machines, tmp_path: Path) -> None:
+    older, told = tmp_path / "older.py", list[str]()
+    older.write_text("import faceblend\nfaceblend.__version__ = '0.0.1'\n")
+    machines.scheduler()
+    lost = machines.worker()
+    machines.wait_for(1)
+    with Cluster(machines.address, say=told.append) as cluster:
+        machines.worker("--preload", older)
+        machines.wait_for(2)
+        tasks = [cluster.submit(_slowly, number) for number in range(20)]
+        while not told:
+            time.sleep(0.1)
+        os.killpg(lost.pid, signal.SIGKILL)
+        time.sleep(2)  # nobody is left who may have them
+        assert not all(one.done() for one in tasks)
+        machines.worker()
+        assert [one.result(timeout=DEADLINE) for one in tasks] == list(range(20))
+
+
+def _slowly(number: int) -> int:
+    time.sleep(0.3)
+    return number
+
+
+@pytest.mark.slow
+def test_a_worker_without_faceblend_is_told(machines: Machines, tmp_path: Path) -> None:
+    without = tmp_path / "without.py"
+    without.write_text("import sys\nsys.modules['faceblend'] = None\n")
+    machines.scheduler()
+    machines.worker("--preload", without)
+    machines.wait_for(1)
+    with pytest.raises(FaceblendError, match=r"worker tcp://.*cannot run faceblend"):
+        Cluster(machines.address)
+
+
+def test_a_file_that_is_no_schedulers_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "scheduler.json"
+    path.write_text("{}")
+    with pytest.raises(FaceblendError, match=r"scheduler\.json: is no scheduler that answers"):
+        Cluster(str(path), patience=2)
 
 
 @pytest.mark.slow
