@@ -128,7 +128,7 @@ def generate(
         BadBank: a face could find no partner, or the recipe needs segmentations that the bank
             has not.
         BadRecipe: the recipe's window leaves the bank's crops.
-        BadShard: the manifest in ``out`` is damaged.
+        BadShard: the manifest in ``out`` is damaged, or the system does not give what lies there.
         Unwritable: the disk is full, or the folder may no longer be written. What is committed
             stands, and the same call continues.
     """
@@ -173,7 +173,8 @@ def generate(
         try:
             manifest, failed = _run(bank, recipe, place, manifest, workers, executor)
         finally:
-            with suppress(OSError):  # a disk that may no longer be written has been told of
+            # a place that may no longer be written has been told of, and the next run sweeps
+            with suppress(OSError, FaceblendError):
                 place.remove_temporary()  # of workers that were killed
     return GenerateReport(
         stored=manifest.stored,
@@ -330,7 +331,9 @@ def _is_there(place: Place, sizes: dict[str, int], plan: Plan, entry: ShardEntry
     assert isinstance(place, Folder)  # no URL has this layout
     try:
         return FolderShard(place.path, entry, plan).size_on_disk() == entry.bytes
-    except (BadShard, OSError):
+    except (BadShard, OSError) as error:
+        if may_pass(error):
+            raise
         return False  # missing or unreadable: it is made again
 
 
@@ -346,6 +349,8 @@ def _unchanged(
     whole = []
     with jobs.progress("check", total=manifest.stored, unit="samples") as progress:
         for outcome in jobs.run(manifest.shards, work, workers=workers, executor=executor):
+            if outcome.error is not None:
+                raise outcome.error  # what could not be read need not be damaged
             if outcome.result:
                 whole.append(outcome.task)
             else:
@@ -364,7 +369,9 @@ class _Unchanged:
     def __call__(self, entry: ShardEntry) -> bool:
         try:
             return bytes_match(self.folder, self.manifest, entry)
-        except BadShard:
+        except BadShard as error:
+            if may_pass(error):
+                raise
             return False
 
 

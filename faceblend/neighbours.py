@@ -76,7 +76,9 @@ def neighbours(
         _check_device(device)  # before the work begins
         workers = 1
     work = _Blocks(bank=bank, top=top, folder=path.with_suffix(""), device=device)
-    with atomic.alone_in(work.folder):
+    with atomic.alone_in(bank.root):
+        if path.exists() and bank.neighbours is not None and bank.neighbours.shape[1] >= top:
+            return Neighbours(path=path, kept=len(starts), done=0)  # another run's, meanwhile
         return _run(bank, work, path, starts, workers)
 
 
@@ -91,8 +93,14 @@ def _run(bank: FaceBank, work: "_Blocks", path: Path, starts: range, workers: in
                 raise outcome.error
             report.advance(min(BLOCK, len(bank) - outcome.task))
     blocks = [work.read(start) for start in starts]
+    found = [one for one in blocks if one is not None]
+    if len(found) < len(blocks):
+        raise BadBank(
+            work.folder, "has blocks that cannot be read again", "run the same command again"
+        )
     with atomic.replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, np.concatenate([one for one in blocks if one is not None]))
+        np.save(file, np.concatenate(found))
+    del blocks, found  # mapped: Windows removes no such file
     shutil.rmtree(work.folder)
     bank.__dict__.pop("neighbours", None)
     return Neighbours(path=path, kept=kept, done=len(missing))

@@ -204,18 +204,19 @@ from faceblend.bank import FaceBank
 from faceblend.generate import generate
 from faceblend.recipe import load_recipe
 from faceblend.store import remote
+from faceblend.store.listing import Listing
 
-def save(self, manifest, real=remote.Remote.save):
-    if len(manifest.shards) == 2:
+def add(self, entry, real=Listing.add):
+    if entry.name == "shard-00001.h5":
         os.kill(os.getpid(), signal.SIGKILL)
-    real(self, manifest)
+    real(self, entry)
 
 def put(self, local, name, real=remote.Remote._put):
     if name == "shard-00001.h5" and sys.argv[3] == "before":
         os.kill(os.getpid(), signal.SIGKILL)
     real(self, local, name)
 
-remote.Remote.save, remote.Remote._put = save, put
+Listing.add, remote.Remote._put = add, put
 bank = FaceBank.open(sys.argv[1])
 generate(bank, load_recipe("bi"), sys.argv[2], count=10, seed=3, shard_size=4)
 """

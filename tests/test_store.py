@@ -304,7 +304,7 @@ def test_a_process_that_has_no_descriptors_left_reads_with_fewer_files_open(
     os.close(top)
     with BlendSet(sets[0]) as blends, BlendSet(sets[1]) as other:
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (top + 7, allowed[1]))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (top + 10, allowed[1]))
             found = [(blends.pixels(i % 12)[3], other.pixels(i % 12)[3]) for i in range(24)]
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, allowed)

@@ -64,7 +64,9 @@ def judged(readings: Watched) -> list[Verdict]:
     """A verdict of every process that was there for a tenth of the second half, or longer."""
     start, end = second_half(readings)
     taken = [sum(start <= at <= end for at in one.seconds) for one in readings.processes.values()]
-    least = max(2.0, _PASSING * max(taken, default=0))
+    most = max(taken, default=0)
+    # a worker that was started late has too few for a line, and says nothing against the others
+    least = max(LEAST if most >= LEAST else 2, _PASSING * most)
     return [
         verdict(process, readings)
         for process, there in zip(readings.processes.values(), taken, strict=True)

@@ -4,8 +4,9 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from faceblend import atomic
@@ -34,18 +35,21 @@ class ShardCache:
         # made before any process forks or gets a copy, or each would have one of its own
         self._scratch = Scratch() if folder is None else None
         self._lent: Path | None = None  # another process's private folder
+        self._threads = Lock()
 
     def fetched(self, entry: ShardEntry) -> Path:
         """A shard's file on this disk.
 
         Raises:
             BadShard: it is missing or damaged where the set is.
-            BadArgument: it cannot be reached, or this disk is full.
+            BadArgument: it cannot be reached, or this disk has no room for it.
+            Unwritable: the folder of the cache cannot be made or written.
         """
         path = self._where() / f"{entry.sha256}.h5"
         if _has(path, entry):
             return path
-        with _one_at_a_time(path.parent, entry):
+        # a file's lock is its process's: any thread that closes the file gives it up
+        with self._threads, _one_at_a_time(path.parent, entry):
             if not _has(path, entry):
                 self._fetch(entry, path)
         return path
@@ -58,15 +62,20 @@ class ShardCache:
 
     def __getstate__(self) -> dict[str, Any]:
         lent = self._lent if self._scratch is None else self._scratch.path
-        return {**self.__dict__, "_scratch": None, "_lent": lent}
+        return {**self.__dict__, "_scratch": None, "_lent": lent, "_threads": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _threads=Lock())
 
     def _where(self) -> Path:
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            with atomic.writing(self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True)
             return self._folder
         if self._lent is not None and _is_ours(self._lent):
             return self._lent
-        if self._scratch is None:
+        # a fork's parent may have closed its own since
+        if self._scratch is None or not self._scratch.path.is_dir():
             self._scratch = Scratch()
         return self._scratch.path
 
@@ -93,7 +102,8 @@ def _is_ours(folder: Path) -> bool:
         told = folder.lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(told.st_mode) and told.st_uid == os.getuid()
+    mine = os.getuid() if hasattr(os, "getuid") else told.st_uid  # Windows has no numbers of users
+    return stat.S_ISDIR(told.st_mode) and told.st_uid == mine
 
 
 def _has(path: Path, entry: ShardEntry) -> bool:
@@ -111,7 +121,10 @@ def _one_at_a_time(folder: Path, entry: ShardEntry) -> Iterator[None]:
         yield
         return
     # one byte a shard in one file, so that no lock files are left by the thousand
-    with (folder / ".lock").open("wb") as file:
+    lock = folder / ".lock"
+    with ExitStack() as stack:
+        with atomic.writing(lock):
+            file = stack.enter_context(lock.open("wb"))
         with suppress(OSError):  # some network disks lock nothing
             fcntl.lockf(file, fcntl.LOCK_EX, 1, int(entry.sha256[:15], 16))
         yield

@@ -130,3 +130,6 @@ def _signals_later(disk: Unfailing) -> Iterator[None]:
     finally:
         for one, handler in heard.items():
             signal.signal(one, handler)
+        stop, disk.stop = disk.stop, None
+        if stop is not None:  # also where the block raised something else
+            stop()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faceblend import atomic
-from faceblend.errors import BadArgument
+from faceblend.errors import BadArgument, BadShard
 from faceblend.store.folder import FOLDERS
 from faceblend.store.manifest import Manifest
 
@@ -27,7 +27,11 @@ class Place(ABC):
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """What lies there by name, in bytes; nothing where there is no such place."""
+        """What lies there by name, in bytes; nothing where there is no such place.
+
+        Raises:
+            BadShard, BadArgument: the system or the network does not tell.
+        """
 
     @abstractmethod
     def load(self) -> Manifest:
@@ -68,7 +72,7 @@ class Folder(Place):
         return atomic.alone_in(self.path)
 
     def sizes(self) -> dict[str, int]:
-        """What lies in the folder itself; -1 for what has no size to be read."""
+        """What lies in the folder itself; -1 for a link that leads nowhere."""
         return {path.name: _size(path) for path in self.path.iterdir()}
 
     def load(self) -> Manifest:
@@ -131,5 +135,8 @@ def folder_at(path: str | os.PathLike[str]) -> Path:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:
-        return -1
+    except FileNotFoundError:
+        return -1  # a link that leads nowhere
+    except OSError as error:
+        remedy = "see that its disk is there and may be read, then run the same command again"
+        raise BadShard(path, f"cannot be read ({error.strerror})", remedy) from error

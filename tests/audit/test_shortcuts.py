@@ -22,7 +22,7 @@ from faceblend.recipe import Recipe, load_recipe, preset_names
 from faceblend.sample import alpha_of, sample, unblended
 from faceblend.store import BlendSet
 
-FACES = Path("/work/shared/faces")
+FACES = Path(__file__).parents[3] / "shared" / "faces"
 LEAKS = {"bi": False, "sbi": False, "i2g": False, "algohunt": True}
 
 

@@ -11,7 +11,7 @@ from trouble import COUNT, SEED, SHARD, Middle, contents, no_rights, readable_co
 from faceblend.bank import FaceBank
 from faceblend.cli import BAD_INPUT, FAILURES, main
 from faceblend.clips import write_clips
-from faceblend.errors import BadArgument, Unwritable
+from faceblend.errors import Unwritable
 from faceblend.generate import GenerateReport, generate
 from faceblend.ingest.extract import extract
 from faceblend.neighbours import neighbours
@@ -120,7 +120,9 @@ def test_what_is_kept_beside_a_read_only_bank_is_told(mine: FaceBank, public: Pa
     with no_rights():
         with pytest.raises(Unwritable, match=r"cache/crops-.*\(Permission denied\); make its"):
             mine.decode()
-        with pytest.raises(BadArgument, match=r"cache/neighbours-.*cannot be made \(Permission"):
+        with pytest.raises(
+            Unwritable, match=r"cache/neighbours-.*\(Permission denied\); make its"
+        ):
             neighbours(mine, 3)
         assert made(mine, public / "set").stored  # blending needs none of it
 

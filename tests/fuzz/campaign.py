@@ -114,16 +114,18 @@ def again(
 ) -> Result:
     """Read what was found before, and ``each`` mutated cases, by every target of a module.
 
-    Nothing is saved but what takes a process with it: the rest is found there, or made again.
+    What fails is kept in a temporary folder, which its failure names.
     """
-    with tempfile.TemporaryDirectory(prefix="fuzz-found-") as folder:
-        copy = Path(folder) / "found"
-        if found.is_dir():
-            shutil.copytree(found, copy)
-        job = {"module": module, "target": "", "engine": "mutation", "cases": 10**9, "each": each}
-        return _one(
-            {**job, "seed": 0, "found": str(copy), "seconds": seconds, "growth": growth}, losses=1
-        )
+    copy = Path(tempfile.mkdtemp(prefix="fuzz-found-"))
+    if found.is_dir():
+        shutil.copytree(found, copy, dirs_exist_ok=True)
+    job = {"module": module, "target": "", "engine": "mutation", "cases": 10**9, "each": each}
+    result = _one(
+        {**job, "seed": 0, "found": str(copy), "seconds": seconds, "growth": growth}, losses=1
+    )
+    if not result.failures:
+        shutil.rmtree(copy)
+    return result
 
 
 def _one(job: dict[str, Any], losses: int = _LOSSES) -> Result:
@@ -141,7 +143,8 @@ def _one(job: dict[str, Any], losses: int = _LOSSES) -> Result:
             if not slate.started:
                 told = (Path(work) / "stderr").read_text("utf-8", "replace")[-3000:]
                 raise RuntimeError(f"{job['target']} under {job['engine']} {end}:\n{told}")
-            path = save(Path(job["found"]), job["target"], slate.case)
+            name = job["target"] or (Path(work) / "target").read_text()
+            path = save(Path(job["found"]), name, slate.case)
             slate.end(accepted=False, failed=True, seconds=time.monotonic() - slate.started)
             trace = (Path(work) / "stderr").read_text("utf-8", "replace")[-3000:]
             result.failures.append({"path": str(path), "failure": end, "trace": trace})

@@ -65,6 +65,7 @@ def _work(job: dict[str, Any]) -> None:
 
     if target is None:
         for one in every:
+            (work / "target").write_text(one.name)  # for who finds this process dead
             for path in sorted((found / one.name).glob("*")):
                 case(path.read_bytes(), one)
             for data in _some(one, seeds[one.name], job["each"], job["seed"]):
