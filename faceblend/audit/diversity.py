@@ -248,7 +248,8 @@ def _code(words: list[str]) -> int:
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
 
 
-def _counts(codes: "array[int]") -> Int[np.ndarray, " kinds"]:
+# Python 3.11 knows no array[int] at run time
+def _counts(codes: array) -> Int[np.ndarray, " kinds"]:
     held = np.frombuffer(codes, np.uint64) if len(codes) else np.empty(0, np.uint64)
     return np.asarray(np.unique(held, return_counts=True)[1], np.int64)
 

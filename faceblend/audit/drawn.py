@@ -7,7 +7,7 @@ import json
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableSequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from types import NoneType
@@ -128,7 +128,7 @@ def _number(value: Any) -> int | float:
 class Tally:
     """What one field came out as, over all samples of one class."""
 
-    numbers: "array[float]" = field(default_factory=lambda: array("d"))
+    numbers: MutableSequence[float] = field(default_factory=lambda: array("d"))
     words: Counter[str] = field(default_factory=Counter)
     samples: int = 0
 

@@ -41,10 +41,12 @@ def main() -> int:
         print(f"{result.target} {result.engine}: {counts}", file=sys.stderr, flush=True)
         for failure in result.failures:
             print(f"  {failure['failure']}: {failure['path']}", file=sys.stderr, flush=True)
+            if result.cases == 0:
+                print(failure["trace"], file=sys.stderr, flush=True)
     print(campaign.table(results))
     if told.json:
         told.json.write_text(json.dumps(campaign.report(results), indent=1) + "\n")
-    return int(any(result.failed for result in results))
+    return int(any(result.failed or result.failures for result in results))
 
 
 if __name__ == "__main__":

@@ -142,7 +142,8 @@ def _one(job: dict[str, Any], losses: int = _LOSSES) -> Result:
                 break
             if not slate.started:
                 told = (Path(work) / "stderr").read_text("utf-8", "replace")[-3000:]
-                raise RuntimeError(f"{job['target']} under {job['engine']} {end}:\n{told}")
+                result.failures.append({"path": "no case", "failure": end, "trace": told})
+                break
             name = job["target"] or (Path(work) / "target").read_text()
             path = save(Path(job["found"]), name, slate.case)
             slate.end(accepted=False, failed=True, seconds=time.monotonic() - slate.started)

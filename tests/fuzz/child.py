@@ -46,7 +46,8 @@ def _work(job: dict[str, Any]) -> None:
     for one in every:  # what is imported late is imported before memory is measured
         for seed in seeds.get(one.name, []):
             # a reader that refuses its seeds is fuzzed at its door only
-            assert judge(one, seed, folder).accepted, f"{one.name} refuses a seed"
+            verdict = judge(one, seed, folder)
+            assert verdict.accepted, f"{one.name} refuses a seed: {verdict}"
     _hold_memory(job["growth"] + _RESERVE)
 
     def case(data: bytes, target: Any = target) -> None:

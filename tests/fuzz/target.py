@@ -45,6 +45,7 @@ class Verdict:
     """What came of a case: ``failure`` is empty where it was read or refused in words."""
 
     accepted: bool
+    said: str = ""  # where it was refused
     failure: str = ""
     where: str = ""  # innermost own frame, by which failures are told apart
     trace: str = ""
@@ -62,13 +63,13 @@ def judge(
     """Read ``data`` in the empty ``folder``, which is emptied again, and judge what came of it."""
     most = _peak()
     started = time.process_time()
-    accepted, failure, where, trace = True, "", "", ""
+    accepted, said, failure, where, trace = True, "", "", "", ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other versions, of what was left out: not errors
             target.read(data, folder)
     except FaceblendError as error:
-        accepted, failure = False, _unworded(error)
+        accepted, said, failure = False, ascii(error), _unworded(error)
         where, trace = _origin(error) if failure else ("", "")
     except Exception as error:
         accepted, failure = False, f"raises {type(error).__name__}: {str(error)[:200]}"
@@ -79,7 +80,9 @@ def judge(
     if not failure and _peak() - most > growth:
         failure = f"takes {(_peak() - most) / 2**20:.0f} MiB"
     _empty(folder)
-    return Verdict(accepted=accepted, failure=failure, where=where, trace=trace, seconds=took)
+    return Verdict(
+        accepted=accepted, said=said, failure=failure, where=where, trace=trace, seconds=took
+    )
 
 
 def save(found: Path, target: str, data: bytes) -> Path:
