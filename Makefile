@@ -28,7 +28,8 @@ test-all: $(VENV)/.test ## every test
 	$(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 8
 
 test-min: $(VENV)-min/.done ## the tests with the lowest versions that setup.cfg allows
-	$(VENV)-min/bin/python -m pytest -q -n $(WORKERS) --maxprocesses 8 -m "not slow"
+	$(VENV)-min/bin/python -m pytest -q -n $(WORKERS) --maxprocesses 8 -m "not slow" \
+		-W ignore::DeprecationWarning # of old versions beside new ones
 
 test-train: $(VENV)-train/.done ## the trainers' tests with timm, which brings 6 GB of CUDA
 	$(VENV)-train/bin/python -m pytest -q tests/xray_train xray_train
