@@ -64,7 +64,8 @@ def lab(foreground: Image, background: Image, mask: Mask) -> Image:
     gain, offset = _match(*_moments(source, mask), *_moments(_to_lab(background), mask))
     rgb = cv2.cvtColor(_channelwise(source, gain, offset), cv2.COLOR_LAB2RGB)
     # rounds: truncation would darken every fake by half a level, a trace to learn
-    return np.asarray(cv2.convertScaleAbs(cv2.max(rgb, 0.0, rgb), alpha=255))
+    np.maximum(rgb, 0, out=rgb)  # OpenCV's takes a single pixel for four numbers
+    return np.asarray(cv2.convertScaleAbs(rgb, alpha=255))
 
 
 def _to_lab(image: Image) -> Float32[np.ndarray, "height width 3"]:

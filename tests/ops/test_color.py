@@ -25,6 +25,13 @@ def test_none_leaves_the_foreground_alone() -> None:
     np.testing.assert_array_equal(color.none(FOREGROUND, BACKGROUND, MASK), FOREGROUND)
 
 
+@pytest.mark.parametrize("name", sorted(NAMED["color"]))
+def test_a_single_pixel_keeps_its_shape(name: str) -> None:
+    pixel = np.full((1, 1, 3), 90, np.uint8)
+    matched = call("color", name, pixel, pixel, np.ones((1, 1), np.bool_))
+    np.testing.assert_allclose(matched, pixel, atol=1)
+
+
 def test_mean_brings_each_channel_to_the_backgrounds_mean_and_keeps_its_contrast() -> None:
     moved = color.mean(FOREGROUND, BACKGROUND, MASK)
     np.testing.assert_allclose(moved[MASK].mean(0), BACKGROUND[MASK].mean(0), atol=0.5)
