@@ -38,8 +38,8 @@ _LINE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=Fal
 _GREY = 128  # level
 _WIDEST_SCALE = 32  # times; two faces of one bank are never so far apart in size
 _Segment = Bool[np.ndarray, "side side"]  # of a crop, where Mask names the sample's own axes
-# an X-ray that stays below 0.5 everywhere shows a detector nothing: 4 a (1 - a) = 0.5 at
-_SEEN = (0.5 - math.sqrt(0.125), 0.5 + math.sqrt(0.125))
+SEEN = (0.5 - math.sqrt(0.125), 0.5 + math.sqrt(0.125))
+"""Alphas of an X-ray of 0.5: one that stays below that everywhere shows a detector nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -355,7 +355,13 @@ def compose_frames(
     )
     box = rows, columns
     placed = [
-        warp.place(above.image, _alignment(below, above, fake, size), box)
+        warp.place(
+            above.image,
+            alignment(
+                above.landmarks, below.landmarks, fake, above.image.shape[0], size, above.crop
+            ),
+            box,
+        )
         for below, above, fake in zip(backgrounds, foregrounds, fakes, strict=True)
     ]
     below = [layers.image[box] for layers in backgrounds]
@@ -487,9 +493,9 @@ def _points(layers: Layers) -> masks.Points:
 def _alpha(landmarks: masks.Points, size: int, fake: FakeDraw, segment: Mask | None) -> Alpha:
     drawn = fake.mask
     if fake.move is not None:
-        movement = _movement(fake.move, size)
-        landmarks = warp.carried(landmarks, movement)
-        segment = None if segment is None else warp.carried_mask(segment, movement)
+        carried = movement(fake.move, size)
+        landmarks = warp.carried(landmarks, carried)
+        segment = None if segment is None else warp.carried_mask(segment, carried)
     kind = Operation(name=drawn.kind, options=drawn.options)
     asked: dict[str, Mask] = {}
     if NAMED["mask"][drawn.kind].segmented:
@@ -517,7 +523,8 @@ def _alpha(landmarks: masks.Points, size: int, fake: FakeDraw, segment: Mask | N
     return alpha if fake.opacity == 1 else alpha * np.float32(fake.opacity)
 
 
-def _movement(move: MoveDraw, size: int) -> warp.Matrix:
+def movement(move: MoveDraw, size: int) -> warp.Matrix:
+    """The map that a draw's move is, of a picture ``size`` px wide."""
     shift = (move.right * size, move.down * size)
     return warp.about((size - 1) / 2, move.scale, move.turn, shift)
 
@@ -537,24 +544,50 @@ def _do(kind: str, operation: Operation, *arguments: Any, **asked: Any) -> Any:
     return known(*arguments, **options, **asked)
 
 
-def _alignment(background: Layers, foreground: Face, fake: FakeDraw, size: int) -> warp.Matrix:
-    # one matrix from the foreground's crop to the working size: one resampling
-    matrix = _landmarks_met(background, foreground, fake, size)
-    return matrix if fake.move is None else warp.then(matrix, _movement(fake.move, size))
+def alignment(
+    foreground: Landmarks,
+    background: Landmarks,
+    fake: FakeDraw,
+    crop_size: int,
+    size: int,
+    crop: str,
+) -> warp.Matrix:
+    """One map from the foreground's crop to the background at its working size: one resampling.
+
+    Args:
+        foreground: (68, 2) float32, px of its crop.
+        background: (68, 2) float32, px of the working size.
+        fake: how they are brought together.
+        crop_size: side of the foreground's crop, px.
+        size: the working size, px.
+        crop: the foreground's, which a rejection names.
+
+    Raises:
+        Rejected: no sensible map brings the landmarks together.
+    """
+    matrix = _landmarks_met(foreground, background, fake, crop_size, size, crop)
+    return matrix if fake.move is None else warp.then(matrix, movement(fake.move, size))
 
 
-def _landmarks_met(background: Layers, foreground: Face, fake: FakeDraw, size: int) -> warp.Matrix:
+def _landmarks_met(
+    foreground: Landmarks,
+    background: Landmarks,
+    fake: FakeDraw,
+    crop_size: int,
+    size: int,
+    crop: str,
+) -> warp.Matrix:
     if fake.align == "none":
-        return warp.scaling(foreground.image.shape[0], size)
+        return warp.scaling(crop_size, size)
     fit = warp.similarity if fake.align == "similarity" else warp.affine
     try:
-        matrix = fit(foreground.landmarks, background.landmarks)
+        matrix = fit(foreground, background)
     except ValueError as error:
-        raise Rejected(foreground.crop, str(error), "extract this face again") from error
+        raise Rejected(crop, str(error), "extract this face again") from error
     scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if not 1 / _WIDEST_SCALE <= scale <= _WIDEST_SCALE:
         raise Rejected(
-            foreground.crop,
+            crop,
             f"its landmarks are brought onto the background's only at a scale of {scale:.3g}",
             "extract both faces again",
         )
@@ -564,7 +597,7 @@ def _landmarks_met(background: Layers, foreground: Face, fake: FakeDraw, size: i
 def _reject_faint(alpha: Alpha | None, fake: FakeDraw) -> None:
     if alpha is None:
         return
-    low, high = _SEEN
+    low, high = SEEN
     # some of the rows mostly show it: what is found in them is in the whole
     for rows in (alpha[::8], alpha):
         area = np.count_nonzero(rows > 0.5 * fake.opacity) / alpha.size

@@ -35,8 +35,8 @@ def elastic_grid(mask: Mask, *, points: int, sigma: float, rng: Generator) -> Ma
         rng: where the moves are from.
     """
     size = mask.shape[0]
-    moves = rng.standard_normal((2, points, points)) * (sigma * size / 256)
-    along = _spline(points, size)
+    moves = grid_moves(size, points, sigma, rng)
+    along = spline(points, size)
     return _read(mask, (along @ moves @ along.T).astype(np.float32))
 
 
@@ -55,9 +55,8 @@ def thin_plate(mask: Mask, *, points: int, sigma: float, rng: Generator) -> Mask
         rng: where the moves are from.
     """
     size = mask.shape[0]
-    moves = rng.standard_normal((2, points, points)) * (sigma * size / 256)
-    coarse = (moves.reshape(2, -1) @ _plate(points).T).reshape(2, _nodes(points), -1)
-    along = _spline(_nodes(points), size, _BEYOND)
+    coarse = plate_moves(size, points, sigma, rng)
+    along = spline(coarse.shape[1], size, BEYOND)
     return _read(mask, (along @ coarse @ along.T).astype(np.float32))
 
 
@@ -80,6 +79,21 @@ def similarity(mask: Mask, *, turn: float, scale: float, right: float, down: flo
     return np.asarray(made).view(np.bool_)
 
 
+def grid_moves(
+    size: int, points: int, sigma: float, rng: Generator
+) -> Float64[np.ndarray, "2 points points"]:
+    """How the control points of :func:`elastic_grid` move, px."""
+    return np.asarray(rng.standard_normal((2, points, points)) * (sigma * size / 256))
+
+
+def plate_moves(
+    size: int, points: int, sigma: float, rng: Generator
+) -> Float64[np.ndarray, "2 nodes nodes"]:
+    """The field of :func:`thin_plate` on its fine grid, px; see :data:`BEYOND`."""
+    moves = grid_moves(size, points, sigma, rng)
+    return np.asarray((moves.reshape(2, -1) @ _plate(points).T).reshape(2, _nodes(points), -1))
+
+
 def _read(mask: Mask, moves: Moves) -> Mask:
     size = mask.shape[0]
     grid = np.arange(size, dtype=np.float32)
@@ -90,7 +104,7 @@ def _read(mask: Mask, moves: Moves) -> Mask:
 
 
 @lru_cache(maxsize=256)  # a recipe draws some sizes and few grids, again and again
-def _spline(points: int, size: int, beyond: int = 0) -> Float64[np.ndarray, "size points"]:
+def spline(points: int, size: int, beyond: int = 0) -> Float64[np.ndarray, "size points"]:
     """What each pixel has of each control point: cardinal cubic splines, mirrored at the ends.
 
     The first ``beyond`` points and the last lie outside the picture.
@@ -103,18 +117,19 @@ def _spline(points: int, size: int, beyond: int = 0) -> Float64[np.ndarray, "siz
 
 
 _FINE = 4  # nodes from one control point of a thin plate to the next
-_BEYOND = 3  # nodes on each side outside the picture: there the mirrored splines end level
+BEYOND = 3
+"""nodes on each side outside the picture: there the mirrored splines end level"""
 
 
 def _nodes(points: int) -> int:
-    return _FINE * (points - 1) + 1 + 2 * _BEYOND
+    return _FINE * (points - 1) + 1 + 2 * BEYOND
 
 
 @lru_cache(maxsize=16)
 def _plate(points: int) -> Float64[np.ndarray, "nodes knots"]:
     """What each node of a fine grid has of each control point; the same at every size."""
     control = _square(np.arange(points, dtype=np.float64))
-    fine = _square((np.arange(_nodes(points)) - _BEYOND) / _FINE)
+    fine = _square((np.arange(_nodes(points)) - BEYOND) / _FINE)
     count = len(control)
     system = np.zeros((count + 3, count + 3))
     system[:count] = _bent(control, control)

@@ -241,6 +241,18 @@ def motion_blur(image: Image, *, length: float, angle: float) -> Image:
         length: of the line, px; 0 changes nothing.
         angle: degrees, clockwise from the right.
     """
+    # 32 bits: bytes would be filtered in steps of 1/256 where OpenCV likes
+    return _as_bytes(
+        cv2.filter2D(_as_float(image), -1, line(length, angle), borderType=cv2.BORDER_REFLECT_101)
+    )
+
+
+def line(length: float, angle: float) -> Float32[np.ndarray, "side side"]:
+    """How much a line through the middle weighs each pixel; see :func:`motion_blur`.
+
+    Returns:
+        Weights of an odd side, which sum to 1.
+    """
     turn = np.deg2rad(angle)
     # the middles of 16 pieces a pixel, which are one step and its mirror image
     pieces = max(round(16 * length), 1)
@@ -249,11 +261,7 @@ def motion_blur(image: Image, *, length: float, angle: float) -> Image:
     reach = int(np.ceil(length / 2)) + 1
     taps = np.arange(-reach, reach + 1)
     rows, columns = (np.clip(1 - abs(taps[:, None] - at), 0, None) for at in (y, x))
-    weights = (rows @ columns.T / pieces).astype(np.float32)
-    # 32 bits: bytes would be filtered in steps of 1/256 where OpenCV likes
-    return _as_bytes(
-        cv2.filter2D(_as_float(image), -1, weights, borderType=cv2.BORDER_REFLECT_101)
-    )
+    return np.asarray((rows @ columns.T / pieces).astype(np.float32))
 
 
 def median(image: Image, *, width: int) -> Image:

@@ -165,7 +165,7 @@ def low_pass(
     The width is the one that scikit-image's ``resize`` takes by default. Up to 5 times, weights
     are multiples of 1/256 that sum to 1: bytes are then filtered in integers, in half the time.
     """
-    weights = _gaussian((factor - 1) / 2)
+    weights = taps((factor - 1) / 2)
     if len(weights) == 1:
         return plane
     return np.asarray(
@@ -175,11 +175,12 @@ def low_pass(
 
 def reach(factor: float) -> int:
     """How many pixels to each side :func:`low_pass` looks."""
-    return len(_gaussian((factor - 1) / 2)) // 2
+    return len(taps((factor - 1) / 2)) // 2
 
 
 @lru_cache(maxsize=1024)
-def _gaussian(sigma: float) -> Float32[np.ndarray, " taps"]:
+def taps(sigma: float) -> Float32[np.ndarray, " taps"]:
+    """Weights of :func:`low_pass` for a Gaussian of ``sigma`` px, an odd number of them."""
     if sigma <= 0:
         return np.ones(1, np.float32)
     side = int(np.ceil(3 * sigma))
@@ -189,6 +190,6 @@ def _gaussian(sigma: float) -> Float32[np.ndarray, " taps"]:
         parts = np.rint(256 * weights)
         parts[side] += 256 - parts.sum()
         weights = parts[parts > 0] / 256
-    taps: Float32[np.ndarray, " taps"] = weights.astype(np.float32)
-    taps.flags.writeable = False  # every caller gets the same
-    return taps
+    made: Float32[np.ndarray, " taps"] = weights.astype(np.float32)
+    made.flags.writeable = False  # every caller gets the same
+    return made

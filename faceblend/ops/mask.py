@@ -10,7 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float32, Int32, Shaped
 
 from faceblend.face import Alpha, Mask
 
@@ -38,7 +38,8 @@ UNDER_BROW = (36, 37, 37, 38, 39, 42, 43, 44, 44, 45)
 """Under each point of the brows, the point of the eye that it is raised away from."""
 
 _FRACTION_BITS = 4
-_WIDE = 16  # px; from here on a ramp is worked out at half the resolution
+WIDE = 16
+"""px; from here on a ramp is worked out at half the resolution"""
 
 Points = Float32[np.ndarray, "_ 2"]
 """``(x, y)`` in pixels: the 68 landmarks, the forehead's 13 after them where they are known, or
@@ -60,20 +61,35 @@ def hull(landmarks: Points, size: int) -> Mask:
 
 def full(landmarks: Points, size: int) -> Mask:
     """Jaw with mouth, brows with chin, and nose, each as a convex hull; see :func:`hull`."""
-    return fill([landmarks[list(part)] for part in _FULL], size)
+    return fill(parts_of_full(landmarks), size)
 
 
 def extended(landmarks: Points, size: int) -> Mask:
     """Hull of the 68 with brows raised by half their distance from the eye: some forehead."""
-    points = landmarks[:68].copy()
-    brows = points[17:27]
-    points[17:27] = brows + (brows - landmarks[list(UNDER_BROW)]) / 2
-    return fill([points], size)
+    return fill([raised(landmarks)], size)
 
 
 def components(landmarks: Points, size: int) -> Mask:
     """Union of the hulls of eight parts of the face: the outline may turn inwards."""
-    return fill([landmarks[list(part)] for part in _COMPONENTS], size)
+    return fill(parts_of_components(landmarks), size)
+
+
+def parts_of_full(landmarks: Points) -> list[Points]:
+    """Points whose hulls :func:`full` unites."""
+    return [landmarks[list(part)] for part in _FULL]
+
+
+def parts_of_components(landmarks: Points) -> list[Points]:
+    """Points whose hulls :func:`components` unites."""
+    return [landmarks[list(part)] for part in _COMPONENTS]
+
+
+def raised(landmarks: Points) -> Points:
+    """The 68 points whose hull :func:`extended` is: brows raised from the eyes."""
+    points = landmarks[:68].copy()
+    brows = points[17:27]
+    points[17:27] = brows + (brows - landmarks[list(UNDER_BROW)]) / 2
+    return points
 
 
 def segmentation(landmarks: Points, size: int, *, segment: Mask) -> Mask:
@@ -144,7 +160,7 @@ def feather(mask: Mask, share: float, *, of_hull: bool = False) -> Alpha:
     box = _wider(rows, columns, stairs + 1, mask.shape)
     inside = mask[box].view(np.uint8)
     # a wide ramp is as smooth on a quarter of the pixels
-    step = 2 if width >= _WIDE else 1
+    step = 2 if width >= WIDE else 1
     distance = _to_hull(inside, stairs, step) if of_hull else _to_edge(inside, stairs, step)
     distance *= np.float32(step / width)
     if step > 1:
@@ -235,9 +251,14 @@ def fill(parts: Sequence[Points], size: int) -> Mask:
     """
     canvas = np.zeros((size, size), np.uint8)
     for part in parts:
-        points = np.rint(part * (1 << _FRACTION_BITS)).astype(np.int32)
-        cv2.fillConvexPoly(canvas, cv2.convexHull(points), 1, cv2.LINE_8, _FRACTION_BITS)
+        cv2.fillConvexPoly(canvas, outline(part), 1, cv2.LINE_8, _FRACTION_BITS)
     return canvas.view(np.bool_)
+
+
+def outline(part: Points) -> Int32[np.ndarray, "corners 1 2"]:
+    """Corners of some points' convex hull as :func:`fill` takes them, sixteenths of a pixel."""
+    points = np.rint(part * (1 << _FRACTION_BITS)).astype(np.int32)
+    return np.asarray(cv2.convexHull(points))
 
 
 def _to_edge(mask: np.ndarray, stairs: int, step: int) -> np.ndarray:

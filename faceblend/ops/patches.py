@@ -62,13 +62,17 @@ def mesh(landmarks: Points, size: int, *, share: float, rng: Generator) -> Mask:
     Returns:
         (size, size) bool; points that span no triangle give their hull.
     """
+    return fill(parts_of_mesh(landmarks, share, rng), size)
+
+
+def parts_of_mesh(landmarks: Points, share: float, rng: Generator) -> list[Points]:
+    """Points whose hulls :func:`mesh` unites; see there."""
     triangles = _delaunay(landmarks)
     numbers = rng.uniform(size=len(triangles))
     if len(triangles) == 0:
-        return hull(landmarks, size)
+        return [landmarks]
     corners = landmarks[triangles]
-    taken = _grown(triangles, _areas(corners), numbers, share)
-    return fill([corners[one] for one in taken], size)
+    return [corners[one] for one in _grown(triangles, _areas(corners), numbers, share)]
 
 
 def _delaunay(points: Points) -> Triangles:

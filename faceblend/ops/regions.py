@@ -55,29 +55,49 @@ def regions(landmarks: Points, size: int, *, parts: int) -> Mask:
     Raises:
         ValueError: the number stands for no part, or for more than there are.
     """
+    return fill(parts_of_regions(landmarks, parts), size)
+
+
+def parts_of_regions(landmarks: Points, parts: int) -> list[Points]:
+    """Points whose hulls :func:`regions` unites; see there."""
     if not 1 <= parts < 1 << len(PARTS):
         raise ValueError(f"parts is {parts}; give 1 to {(1 << len(PARTS)) - 1}")
     points = [landmarks[list(feature)] for feature in _FEATURES]
     points.append(_forehead(landmarks))
     reach = _SEAM * _spread(landmarks)
     chosen = [one for number, one in enumerate(points) if parts >> number & 1]
-    return fill([_widened(one, reach) for one in chosen], size)
+    return [_widened(one, reach) for one in chosen]
 
 
 def eyes(landmarks: Points, size: int) -> Mask:
     """Both eyes and brows and what is between them: one convex hull, widened."""
-    both = landmarks[[*_LEFT_EYE, *_RIGHT_EYE]]
-    return fill([_widened(both, _ROUND_EYES * _spread(landmarks))], size)
+    return fill([around_eyes(landmarks)], size)
 
 
 def mouth(landmarks: Points, size: int) -> Mask:
     """The mouth: the convex hull of its outline, widened so that it holds the lips' edges."""
-    return fill([_widened(landmarks[list(_MOUTH)], _ROUND_MOUTH * _spread(landmarks))], size)
+    return fill([around_mouth(landmarks)], size)
 
 
 def nose(landmarks: Points, size: int) -> Mask:
     """The nose: the convex hull of ridge and nostrils, widened so that it holds its wings."""
-    return fill([_widened(landmarks[list(_NOSE)], _ROUND_NOSE * _spread(landmarks))], size)
+    return fill([around_nose(landmarks)], size)
+
+
+def around_eyes(landmarks: Points) -> Points:
+    """Points whose hull :func:`eyes` is."""
+    both = landmarks[[*_LEFT_EYE, *_RIGHT_EYE]]
+    return _widened(both, _ROUND_EYES * _spread(landmarks))
+
+
+def around_mouth(landmarks: Points) -> Points:
+    """Points whose hull :func:`mouth` is."""
+    return _widened(landmarks[list(_MOUTH)], _ROUND_MOUTH * _spread(landmarks))
+
+
+def around_nose(landmarks: Points) -> Points:
+    """Points whose hull :func:`nose` is."""
+    return _widened(landmarks[list(_NOSE)], _ROUND_NOSE * _spread(landmarks))
 
 
 def _forehead(landmarks: Points) -> Points:

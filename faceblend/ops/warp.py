@@ -158,7 +158,7 @@ def piecewise(
     Returns:
         (2, rows, columns) float32: the x and the y that each output pixel is read from.
     """
-    points = _points(offsets, size)
+    points = control_points(offsets, size)
     cells_down, cells_across = points.shape[1] - 1, points.shape[2] - 1
     u, across = (one[columns] for one in _axis(cells_across, size))
     v, down = (one[rows] for one in _axis(cells_down, size))
@@ -201,7 +201,7 @@ def bend(mask: Mask, offsets: Float32[np.ndarray, "points_down points_across 2"]
     region, bent = mask.view(np.uint8), np.zeros(mask.shape, np.uint8)
     left, top, width, height = cv2.boundingRect(region)
     # only where the map reads from the mask's box: half of the picture
-    x, y = _points(offsets, size)
+    x, y = control_points(offsets, size)
     rows = _reading(y.tolist(), top, top + height, size)
     columns = _reading(x.T.tolist(), left, left + width, size)
     if width and rows.stop and columns.stop:
@@ -237,6 +237,18 @@ def elastic(mask: Mask, *, alpha: float, sigma: float, rng: Generator) -> Mask:
 
 
 def _elastic(size: int, alpha: float, sigma: float, rng: Generator) -> Field:
+    return np.stack(
+        [
+            cv2.resize(moves, (size, size), interpolation=cv2.INTER_CUBIC)
+            for moves in elastic_moves(size, alpha, sigma, rng)
+        ]
+    )
+
+
+def elastic_moves(
+    size: int, alpha: float, sigma: float, rng: Generator
+) -> Float32[np.ndarray, "2 points points"]:
+    """The field of :func:`elastic` on its grid, px; a cubic resize brings it to the picture."""
     grown = size / 256
     wide = sigma * grown
     points = min(size, math.ceil(_SMOOTH * size / wide))
@@ -244,16 +256,17 @@ def _elastic(size: int, alpha: float, sigma: float, rng: Generator) -> Field:
     # averaging over fewer points leaves more of the noise, over more less: as much as in pixels
     # of a 256 px picture, which then grow
     times = np.float32(alpha * grown * held / sigma)
-    moves = []
-    for _ in range(2):
+    moves = np.empty((2, points, points), np.float32)
+    for axis in range(2):
         noise = rng.uniform(-1, 1, (points, points)).astype(np.float32) * times
-        smooth = cv2.GaussianBlur(noise, (0, 0), held, borderType=cv2.BORDER_REFLECT_101)
-        moves.append(cv2.resize(smooth, (size, size), interpolation=cv2.INTER_CUBIC))
-    return np.stack(moves)
+        cv2.GaussianBlur(noise, (0, 0), held, moves[axis], borderType=cv2.BORDER_REFLECT_101)
+    return moves
 
 
-def _points(offsets: np.ndarray, size: int) -> Float32[np.ndarray, "2 points_down points_across"]:
-    # x and y that each control point is read from
+def control_points(
+    offsets: Float32[np.ndarray, "points_down points_across 2"], size: int
+) -> Float32[np.ndarray, "2 points_down points_across"]:
+    """The x and the y that each control point of :func:`piecewise` is read from, px."""
     grid = _grid(offsets.shape[0] - 1, offsets.shape[1] - 1)
     return np.asarray(grid * np.float32(size - 1) + offsets.transpose(2, 0, 1) * np.float32(size))
 

@@ -115,7 +115,7 @@ def test_a_thin_plate_whose_points_move_alike_stays_flat() -> None:
 
     size, points, nodes = 91, 4, bending._nodes(4)
     fine = bending._plate(points) @ flat(*np.indices((points, points))).ravel()
-    along = bending._spline(nodes, size, bending._BEYOND)
+    along = bending.spline(nodes, size, bending.BEYOND)
     made = along @ fine.reshape(nodes, nodes) @ along.T
     expected = flat(*np.indices((size, size))) * 3 / 90 + 0.5 * (1 - 3 / 90)
     np.testing.assert_allclose(made, expected, atol=2e-3)
@@ -159,4 +159,4 @@ def test_beyond_the_picture_the_mask_is_empty() -> None:
 
 def test_a_cached_matrix_cannot_be_spoilt() -> None:
     with pytest.raises(ValueError, match="read-only"):
-        bending._spline(6, 64)[0, 0] = 1
+        bending.spline(6, 64)[0, 0] = 1
