@@ -19,6 +19,7 @@ out. The map, in the order in which data flows:
     cluster     such jobs on the workers of a Dask scheduler
     export/     a finished set as classic folders, WebDataset tars, parquet
     torch       the same samples for a DataLoader: from shards, or blended online
+    gpu/        the same samples in batches, rendered by torch on a device
     doctor/     what is wrong with a bank, or with photographs and videos
     audit/      look, don't trust: contact sheets, a page, diversity, shortcuts, leaks
     clips/      blended video: consecutive frames, one draw a clip

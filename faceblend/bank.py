@@ -64,7 +64,8 @@ _ALWAYS = ("video", "frame", "label", "source", "crop", "landmarks")  # columns 
 _BEYOND = 1e6  # px; no picture is so large
 _BATCH = 8192  # rows that are Python objects at a time
 _LEAVES, _INSIDE = "leaves the bank's folder", "give paths inside it"
-_FARTHEST = 10  # crop sides from the crop's corner; no landmark of a face is so far away
+FARTHEST = 10
+"""crop sides from the crop's corner; no landmark of a face is so far away"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -399,7 +400,7 @@ class FaceBank:
         forehead = self.forehead_of(row)
         for points in (landmarks, landmarks if forehead is None else forehead):
             # NaN fails this too
-            if not np.abs(points).max() <= _FARTHEST * self.crop_size:
+            if not np.abs(points).max() <= FARTHEST * self.crop_size:
                 raise BadImage(
                     self.root / cell["crop"],
                     f"its landmarks reach {np.abs(points).max():.0f} px, and a crop has "

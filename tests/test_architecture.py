@@ -14,7 +14,7 @@ ROOMS = re.findall(r"^\| `(\w+)` \|.*\|(.*)\|$", PAGE, re.MULTILINE)
 ORDER = [name for name, _ in ROOMS]
 DISK = {name for name, mark in ROOMS if mark.strip() == "disk"}
 DOORS = {"__init__", "__main__"}  # they name every room, or none
-BESIDES = {"recipe", "bench", "torch"}  # presets; the processor's name; FaceBank.open
+BESIDES = {"recipe", "bench", "torch", "gpu"}  # presets; the processor's name; FaceBank.open
 
 
 def modules() -> list[Path]:
