@@ -5,7 +5,7 @@ was interrupted goes on with the batch that it would have had, and each of sever
 takes its own part of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from faceblend.errors import BadArgument, FaceblendError
-from xray_train.sources import Item, Source
+from xray_train.sources import Item, Planned, Source
 
 
 class Place(NamedTuple):
@@ -136,11 +136,57 @@ class Mixed(Dataset[Item]):
         source = self._mix.sources[place.source]
         item = source.item(place.item)
         if source.augment:
-            number = place.given // 2 if source.pairs else place.given
-            key, counter = [self._mix.seed, 1], [0, 0, place.source, number]
-            rng = np.random.Generator(np.random.Philox(key=key, counter=counter))
-            item = source.changed(item, rng)
+            item = source.changed(item, self.rng(place))
         return {name: item[name] for name in ("image", "xray", "label")}
+
+    def rng(self, place: Place) -> np.random.Generator:
+        """What an item is changed by: its own for every time that it is given."""
+        number = place.given
+        if self._mix.sources[place.source].pairs:
+            number //= 2
+        key, counter = [self._mix.seed, 1], [0, 0, place.source, number]
+        return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+class Parts(NamedTuple):
+    """A batch on its way: what was loaded of it, and what was drawn to be rendered."""
+
+    items: Item | None
+    loaded: list[int]
+    """places in the batch of the items"""
+    drawn: list[tuple[int, list[int], Any]]
+    """number of a source, places in the batch of its samples, and its plan"""
+
+
+class Halfway(Dataset[Parts]):
+    """Whole batches, of which some sources' samples are drawn and the others' loaded.
+
+    Args:
+        mix: the sources.
+        rendered: numbers of those whose samples are drawn.
+    """
+
+    def __init__(self, mix: Mix, rendered: Collection[int]) -> None:
+        self._mix, self._rendered, self._items = mix, frozenset(rendered), Mixed(mix)
+
+    def __getitem__(self, places: list[Place]) -> Parts:
+        of: dict[int, list[int]] = {number: [] for number in sorted(self._rendered)}
+        loaded = list[int]()
+        for position, place in enumerate(places):
+            of.get(place.source, loaded).append(position)
+        items = default_collate([self._items[places[one]] for one in loaded]) if loaded else None
+        drawn = [
+            (number, positions, self._plan(number, [places[one] for one in positions]))
+            for number, positions in of.items()
+            if positions
+        ]
+        return Parts(items, loaded, drawn)
+
+    def _plan(self, number: int, places: list[Place]) -> Any:
+        source = self._mix.sources[number]
+        assert isinstance(source, Planned)
+        rngs = [self._items.rng(place) for place in places] if source.augment else None
+        return source.plan([place.item for place in places], rngs)
 
 
 class InOrder(Dataset[tuple[Item, str]]):
@@ -157,24 +203,94 @@ class InOrder(Dataset[tuple[Item, str]]):
         return {name: item[name] for name in ("image", "xray", "label")}, video
 
 
-def training_batches(batches: Batches, mix: Mix, workers: int) -> Iterator[Item]:
+def training_batches(
+    batches: Batches, mix: Mix, workers: int, device: torch.device | None = None
+) -> Iterator[Item]:
     """Load the batches of a run in order.
+
+    Args:
+        batches: what is taken.
+        mix: the sources.
+        workers: processes that load; 0 loads in this one.
+        device: what trains; sources that can be rendered there are, a batch ahead. None for the
+            CPU.
 
     Raises:
         FaceblendError: whatever a source says of an item, in any number of workers.
     """
+    where = device or torch.device("cpu")
+    on = {
+        number: found
+        for number, source in enumerate(mix.sources)
+        if isinstance(source, Planned) and (found := source.renders_on(where)) is not None
+    }
+    taken: dict[str, Any] = {"collate_fn": _collated, "batch_sampler": batches}
+    if on:  # a batch is an item then
+        taken = {"collate_fn": _as_it_is, "batch_size": None, "sampler": batches}
     loader: DataLoader[Any] = DataLoader(
-        _Caught(Mixed(mix)),
-        collate_fn=_collated,
-        batch_sampler=batches,
+        _Caught(Halfway(mix, on) if on else Mixed(mix)),
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         # forked after CUDA or BLAS threads have begun, workers hang
         multiprocessing_context="spawn" if workers else None,
         prefetch_factor=4 if workers else None,
         generator=_own(),
+        **taken,
     )
-    return _raised(loader)
+    return _ahead(_raised(loader), mix, on, where) if on else _raised(loader)
+
+
+def _ahead(
+    halfway: Iterator[Parts], mix: Mix, on: Mapping[int, torch.device], device: torch.device
+) -> Iterator[Item]:
+    """Render each batch while the network is busy with the one before."""
+    stream: Any = None
+    if device.type == "cuda":
+        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    ready: tuple[Item, Any] | None = None
+    for parts in halfway:
+        try:
+            with torch.cuda.stream(stream):  # None is where the network is
+                made = _whole(parts, mix, on, device)
+                done = None if stream is None else stream.record_event()
+        except FaceblendError:
+            if ready is not None:  # what was made before is whole
+                yield _handed(*ready, device)
+            raise
+        if ready is not None:
+            yield _handed(*ready, device)
+        ready = made, done
+    if ready is not None:
+        yield _handed(*ready, device)
+
+
+def _handed(batch: Item, done: Any, device: torch.device) -> Item:
+    if done is not None:
+        network = torch.cuda.current_stream(device)
+        network.wait_event(done)
+        for one in batch.values():
+            one.record_stream(network)  # or its memory is given away while it is read
+    return batch
+
+
+def _whole(parts: Parts, mix: Mix, on: Mapping[int, torch.device], device: torch.device) -> Item:
+    """The batch in its order, on the device."""
+    made = list[tuple[list[int], Item]]()
+    if parts.items is not None:
+        made.append((parts.loaded, parts.items))
+    for number, positions, plan in parts.drawn:
+        source = mix.sources[number]
+        assert isinstance(source, Planned)
+        with torch.no_grad():
+            made.append((positions, source.render(plan, on[number])))
+    order = np.argsort([one for positions, _ in made for one in positions])
+    sorted_already = len(made) == 1
+    whole = {}
+    for name in ("image", "xray", "label"):
+        pieces = [item[name].to(device, non_blocking=True) for _, item in made]
+        joined = pieces[0] if sorted_already else torch.cat(pieces)
+        whole[name] = joined if sorted_already else joined[torch.from_numpy(order).to(device)]
+    return whole
 
 
 def evaluation_batches(
@@ -218,6 +334,10 @@ def _collated(items: list[Any]) -> Any:
         if isinstance(one, FaceblendError):
             return one
     return default_collate(items)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def _raised(loader: DataLoader[Any]) -> Iterator[Any]:

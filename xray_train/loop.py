@@ -106,7 +106,7 @@ def fit(
             mix, settings.batch, start=step, stop=settings.steps,
             rank=rank, world=world, accumulate=settings.accumulate,
         )  # fmt: skip
-        parts = training_batches(batches, mix, settings.workers)
+        parts = training_batches(batches, mix, settings.workers, device)
         journal = Journal(out, rank)
 
         def checkpoint() -> Checkpoint:

@@ -62,15 +62,30 @@ def jittered(image: Image, xray: XrayBytes, jitter: Jitter) -> tuple[Image, Xray
         Both, of the same size; what lay beyond the border is mirrored.
     """
     height, width = xray.shape
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), jitter.turn, jitter.scale)
-    matrix[:, 2] += jitter.shift[0] * width, jitter.shift[1] * height
+    matrix = movement(jitter, height, width)
     moved, moved_xray = (
         cv2.warpAffine(
             one, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
         )
         for one in (image, xray)
     )
-    curve = np.rint(255 * (np.arange(256) / 255) ** jitter.gamma).astype(np.uint8)
+    curved = cv2.LUT(moved, gamma_curve(jitter))
+    return np.asarray(cv2.transform(curved, color_matrix(jitter))), np.asarray(moved_xray)
+
+
+def movement(jitter: Jitter, height: int, width: int) -> Float64[np.ndarray, "2 3"]:
+    """Where a pixel of a picture of that size goes."""
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), jitter.turn, jitter.scale)
+    matrix[:, 2] += jitter.shift[0] * width, jitter.shift[1] * height
+    return np.asarray(matrix)
+
+
+def gamma_curve(jitter: Jitter) -> UInt8[np.ndarray, "256"]:
+    """What each level becomes."""
+    return np.rint(255 * (np.arange(256) / 255) ** jitter.gamma).astype(np.uint8)
+
+
+def color_matrix(jitter: Jitter) -> Float64[np.ndarray, "3 4"]:
+    """Red, green, blue and a constant in; the colours out."""
     mix = np.eye(3) * jitter.saturation + np.outer(np.ones(3), _GREY) * (1 - jitter.saturation)
-    colors = np.column_stack([jitter.gains[:, np.newaxis] * mix, np.full(3, jitter.offset)])
-    return np.asarray(cv2.transform(cv2.LUT(moved, curve), colors)), np.asarray(moved_xray)
+    return np.column_stack([jitter.gains[:, np.newaxis] * mix, np.full(3, jitter.offset)])

@@ -1,6 +1,7 @@
 """What is trained and tested on: one file a kind of data, one class a kind of sample.
 
 blends   generated sets and blends made while training: :class:`Shards`, :class:`Online`
+rendered blends of which whole batches are rendered on a GPU: :class:`OnlineGpuBlend`
 faces    the faces of a bank as they are: :class:`Faces`
 frames   the faces of a bank cut by their boxes, by class: :class:`Frames`
 listed   pictures in a folder, with a list of their labels: :class:`Listed`
@@ -20,7 +21,8 @@ from xray_train.sources.labelled import Labelled
 from xray_train.sources.listed import Listed
 from xray_train.sources.pairs import Pairs, PairsOf
 from xray_train.sources.people import BankPeople, CelebA, People
-from xray_train.sources.source import Item, Source
+from xray_train.sources.rendered import OnlineGpuBlend
+from xray_train.sources.source import Item, Planned, Source
 from xray_train.sources.triplets import Triplets
 from xray_train.sources.videos import Videos, VideoShares
 
@@ -35,9 +37,11 @@ __all__ = [
     "Labelled",
     "Listed",
     "Online",
+    "OnlineGpuBlend",
     "Pairs",
     "PairsOf",
     "People",
+    "Planned",
     "Shards",
     "Source",
     "Triplets",

@@ -1,6 +1,8 @@
 """What every kind of data is to training: samples by number."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,6 +61,31 @@ class Source(ABC):
     @abstractmethod
     def classes(self) -> set[int]:
         """Labels that its items can have."""
+
+
+class Planned(Source):
+    """Samples that are drawn where others are loaded, and can be rendered where they are used."""
+
+    @abstractmethod
+    def renders_on(self, training: torch.device) -> torch.device | None:
+        """Where its batches are rendered in a run that trains on ``training``.
+
+        None where they cannot be: its items are then loaded as any source's are, and a line of
+        the log says why.
+        """
+
+    @abstractmethod
+    def plan(self, numbers: Sequence[int], rngs: Sequence[np.random.Generator] | None) -> Any:
+        """Draw the items that are named; touches no device, and what it gives pickles.
+
+        Args:
+            numbers: of the items.
+            rngs: one an item, to draw from what :meth:`changed` would; None to change nothing.
+        """
+
+    @abstractmethod
+    def render(self, plan: Any, device: torch.device) -> Item:
+        """Render what was drawn: ``image``, ``xray`` and ``label`` of a batch, on the device."""
 
 
 def as_tensor(picture: Image) -> UInt8[torch.Tensor, "3 height width"]:
