@@ -848,6 +848,7 @@ COMMANDS: dict[str, _Entry] = {
             "store": _Command(function=benches.store, first=("bank",)),
             "extract": _Command(function=benches.extract, first=("video",)),
             "load": _Command(function=benches.load, first=("bank",)),
+            "gpu": _Command(function=benches.gpu, first=("bank",)),
         },
     ),
 }
@@ -985,7 +986,8 @@ def _add_argument(
     if get_origin(plain) is list:
         (each,), number = get_args(plain), "*" if positional else "+"
         name = parameter.name if positional else option
-        command.add_argument(name, nargs=number, type=_reader(each), help=words, metavar="PATH")
+        shown_as = {Path: "PATH", int: "N"}[each]
+        command.add_argument(name, nargs=number, type=_reader(each), help=words, metavar=shown_as)
     elif positional:
         many = None if required else "?"
         given: dict[str, Any] = {}

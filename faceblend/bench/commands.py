@@ -377,6 +377,90 @@ def load(
     return 1 if grown else 0
 
 
+def gpu(
+    bank: Path,
+    recipe: Recipe,
+    device: str = "cuda",
+    batches: list[int] | None = None,
+    count: int = 4096,
+    rounds: int = 5,
+    workers: int = 2,
+    train: str | None = None,
+    train_batch: int = 32,
+    json: Path | None = None,
+) -> int:
+    """Time rendering of batches on a GPU beside processes that render on the CPU; needs PyTorch.
+
+    Args:
+        bank: folder of the bank
+        recipe: preset or YAML file; --recipe.FIELD VALUE overrides one of its fields
+        device: as torch calls it; cpu takes the same way, and its ratios mean nothing for a GPU
+        batches: samples a batch, one or more sizes; 64 128 256 512 1024 if not given
+        count: samples a round
+        rounds: timed rounds, after one that is not counted
+        workers: processes that draw for the device, and those that render on their own
+        train: network of timm's, such as hrnet_w18_small, that is trained on one batch over and
+            over and on what is blended meanwhile; none if not given
+        train_batch: images a step of it
+        json: file for the figures
+    """
+    from faceblend.bench.gpu import BATCHES
+    from faceblend.bench.gpu import bench_gpu as run
+
+    result = run(
+        FaceBank.open(bank),
+        recipe,
+        device=device,
+        batches=batches or BATCHES,
+        count=count,
+        rounds=rounds,
+        workers=workers,
+        train=train,
+        train_batch=train_batch,
+    )
+    head = ("batch", "crops", "plan", "render", "both", "CPU", "MB", "share", "floor")
+    table = Table(*head, title=f"{recipe.name} on {result.device}: samples a second")
+    for one in result.sizes:
+        rates = (one.plan_per_second, one.render_per_second, one.together_per_second)
+        table.add_row(
+            str(one.batch),
+            one.crops,
+            *(f"{rate:,.0f}" for rate in rates),
+            f"{one.on_cpu_share:.1%}",
+            f"{one.bytes_per_sample / 1e6:.1f}",
+            f"{one.bandwidth_share:.1%}",
+            f"{one.floor_per_second:,.0f}",
+        )
+    Console(markup=False).print(table)
+    table = Table(
+        "step", "us a sample", "MB", title=f"rendering {max(batches or BATCHES)} at once"
+    )
+    for name, spent in result.step_ms.items():
+        table.add_row(name, f"{1000 * spent:.1f}", f"{result.step_bytes[name] / 1e6:.1f}")
+    Console(markup=False).print(table)
+    print(
+        f"plan, render, both: by one process; CPU: samples rendered one by one on it\n"
+        f"MB: moved on the device a sample, each operation's tensors once; share: of the "
+        f"{result.copied_per_second / 1e9:,.0f} GB a second of copying; floor: all of them\n"
+        f"{result.cpu_per_second:,.0f} samples a second are rendered by {workers} processes, "
+        f"{result.decoded_per_second:,.0f} are what they decode the crops of"
+    )
+    for name, rate in result.fed_per_second.items():
+        print(
+            f"crops {name}: {rate:,.0f} samples a second of what they draw, "
+            f"{result.fed_ratio[name]:.2f} times as many"
+        )
+    if result.trained is not None:
+        net = result.trained
+        print(
+            f"{net.network}, {net.batch} a step: {net.constant_per_second:,.0f} images a second "
+            f"of a batch that stays, {net.online_per_second:,.0f} of new ones: {net.share:.0%}"
+        )
+    if not result.means_a_gpu:
+        print(f"NOT A GPU: on {result.device} these ratios mean nothing for one")
+    return _measured(result, json)
+
+
 def _verdict(one: "Verdict") -> str:
     wrong = {"memory": one.flat_memory, "open files": one.flat_files}
     return " and ".join(name for name, flat in wrong.items() if not flat) or "flat"

@@ -109,7 +109,7 @@ def _rate(
 
 def _render(root: Path, recipe: Recipe, seed: int, folder: Path | None, shard: int) -> float:
     """Make a shard, keep it or not, and tell the most memory that the process had, MiB."""
-    bank = _opened(root)
+    bank = opened(root)
     samples = _samples(bank, recipe, seed, range(shard * SHARD, (shard + 1) * SHARD))
     if folder is None:
         for _ in samples:
@@ -136,6 +136,6 @@ def _samples(bank: FaceBank, recipe: Recipe, seed: int, numbers: range) -> Itera
 
 
 @lru_cache(maxsize=1)
-def _opened(root: Path) -> FaceBank:
-    # a worker opens the bank once, not once a shard
+def opened(root: Path) -> FaceBank:
+    """A bank, which each process opens once and not once a task."""
     return FaceBank.open(root)
