@@ -401,7 +401,7 @@ def gpu(
         workers: processes that draw for the device, and those that render on their own
         train: network of timm's, such as hrnet_w18_small, that is trained on one batch over and
             over and on what is blended meanwhile; none if not given
-        train_batch: images a step of it
+        train_batch: samples a step of it
         json: file for the figures
     """
     from faceblend.bench.gpu import BATCHES
