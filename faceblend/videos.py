@@ -146,6 +146,8 @@ def read_videos(
     remedy = "make one with: faceblend index DATASET ROOT --out VIDEOS.parquet"
     try:
         table = pq.read_table(path, page_checksum_verification=True)
+        table.validate(full=True)  # texts that are no UTF-8 are found here,
+        _ = table.column_names  # but for those of the columns' names
         said = json.loads((table.schema.metadata or {}).get(b"faceblend", b"null"))
     except FileNotFoundError:
         raise BadArgument(path, "is not there", remedy) from None

@@ -163,7 +163,7 @@ def _pairs(value: Any, where: str) -> list[tuple[str, Any]]:
 
 
 def _label(name: Any, where: str) -> int:
-    if name in LABELS:
+    if isinstance(name, str) and name in LABELS:
         return LABELS[name]
     ending = str(name).lower()
     if not ending.endswith(("real", "fake")):
