@@ -2,9 +2,13 @@
 
 import json
 import pickle
+import pickletools
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,8 @@ from faceblend.errors import FaceblendError
 
 FORMAT = 1
 """Version of a checkpoint's layout."""
+
+_LONGEST_NAME = 1000  # characters of a class and its module
 
 
 class BadCheckpoint(FaceblendError):
@@ -163,6 +169,7 @@ def fit_into(module: torch.nn.Module, tensors: dict[str, torch.Tensor], where: P
 def _read(path: Path) -> Any:
     try:
         _check_inflated(path)
+        _check_names(path)
         # never more than tensors and plain values: a pickle could run any code
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -193,6 +200,38 @@ def _check_inflated(path: Path) -> None:
         raise BadCheckpoint(
             path, f"is compressed and claims {inside:,} bytes", "save it by torch.save"
         )
+
+
+def _check_names(path: Path) -> None:
+    """Refuse a class of an endless name: torch takes minutes to say what is wrong with it."""
+    with ExitStack() as stack:
+        if zipfile.is_zipfile(path):
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            inside = [one for one in archive.namelist() if one.endswith("data.pkl")]
+            files = [stack.enter_context(archive.open(one)) for one in inside]
+        else:
+            files = [stack.enter_context(path.open("rb"))]
+        for file in files:
+            names = (
+                arg
+                for op, arg, _ in chain.from_iterable(_pickles(file))
+                if op.name in ("GLOBAL", "INST")
+            )
+            if any(len(name) > _LONGEST_NAME for name in names):
+                raise BadCheckpoint(
+                    path, "names a class that is none", "give one that xray-train wrote"
+                )
+
+
+def _pickles(file: Any) -> Iterator[Iterator[Any]]:
+    # the old format has five of them before its numbers, an archive one
+    for _ in range(5):
+        yield _read_as_far_as_it_goes(pickletools.genops(file))
+
+
+def _read_as_far_as_it_goes(operations: Iterator[Any]) -> Iterator[Any]:
+    with suppress(Exception):  # damaged, or over: torch tells
+        yield from operations
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:

@@ -309,7 +309,8 @@ def _points(path: Path) -> Points:
     if points.shape not in [(count, 2) for count in POINTS]:
         shape = "x".join(map(str, points.shape)) or "one number"
         raise _OddError("bad-landmarks", f"its landmarks are {shape}, and not 68x2 or 81x2")
-    points = points.astype(np.float64)
+    with np.errstate(all="ignore"):  # of what is no number, which is told here
+        points = points.astype(np.float64)
     # NaN fails this too
     if not np.abs(points).max() < _BEYOND or not np.ptp(points[:68], axis=0).all():
         raise _OddError("bad-landmarks", "its landmarks are no numbers, or all in one line")

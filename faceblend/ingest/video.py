@@ -191,6 +191,9 @@ class _Opened:
             self._container.close()
             raise BadVideo(path, "holds no pictures, only sound or text", "leave it out")
         self.stream = self._container.streams.video[0]
+        if not hasattr(self.stream, "width"):
+            self._container.close()
+            raise BadVideo(path, "has pictures of a kind that FFmpeg cannot decode", "convert it")
         self.stream.thread_type = "AUTO" if threads > 1 else "NONE"
         self.stream.thread_count = threads
         size = self.stream.width * self.stream.height

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,7 +37,9 @@ def _work(job: dict[str, Any]) -> None:
     target = next((one for one in every if one.name == job["target"]), None)
     work = Path(job["work"])
     folder = work / "case"
-    folder.mkdir(exist_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)  # of a process that died in the middle of a case
+    folder.mkdir()
     slate = Slate(work / "slate")
     found, known = Path(job["found"]), set()
     if target is None:  # all of the module's, one after the other
@@ -48,6 +51,8 @@ def _work(job: dict[str, Any]) -> None:
             # a reader that refuses its seeds is fuzzed at its door only
             verdict = judge(one, seed, folder)
             assert verdict.accepted, f"{one.name} refuses a seed: {verdict}"
+    if target is not None and target.strategy is not None:
+        target.strategy.validate()  # which makes what it needs
     _hold_memory(job["growth"] + _RESERVE)
 
     def case(data: bytes, target: Any = target) -> None:
@@ -142,7 +147,7 @@ def _atheris(
     for number, data in enumerate(seeds):
         (corpus / f"seed-{number}").write_bytes(data)
     options = [f"-runs={left}", f"-seed={(seed * 1009 + done) % 2**31 + 1}", "-max_len=65536"]
-    options += ["-rss_limit_mb=0", "-timeout=0", "-verbosity=0", "-print_final_stats=0"]
+    options += ["-rss_limit_mb=0", "-timeout=3600", "-verbosity=0", "-print_final_stats=0"]
     atheris.Setup([sys.argv[0], *options, str(corpus)], case)
     atheris.Fuzz()
 

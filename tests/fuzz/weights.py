@@ -7,6 +7,7 @@ import pickle
 import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -221,7 +222,9 @@ def _lying() -> list[bytes]:
 
 
 def _lying_gzips() -> list[bytes]:
-    bomb = gzip.compress(_idx(1500, 1000, 1000), 9)
+    packer = zlib.compressobj(9, wbits=31)
+    parts = [_idx(1500, 1000, 1000, data=b""), *[bytes(1_000_000)] * 1500]
+    bomb = b"".join([*map(packer.compress, parts), packer.flush()])
     return [*(gzip.compress(one, mtime=0) for one in _lying()), bomb, gzip.compress(_idx(5))[:-9]]
 
 

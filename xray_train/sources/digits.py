@@ -87,8 +87,9 @@ def read_idx(path: Path) -> np.ndarray:
             # in Python's numbers, which have no end
             shape = [int(length) for length in np.frombuffer(file.read(4 * head[3]), ">u4")]
             size = math.prod(shape)
-            if size > _MOST:
-                raise BadArgument(source, f"claims {size:,} bytes", "get MNIST's files again")
+            claimed = math.prod(max(length, 1) for length in shape)  # NumPy counts so
+            if claimed > _MOST:
+                raise BadArgument(source, f"claims {claimed:,} bytes", "get MNIST's files again")
             data = file.read(size + 1)  # of a gzip, that may go on for ever, no more
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise BadArgument(source, f"cannot be read ({error})", "get MNIST's files") from error
