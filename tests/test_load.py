@@ -120,7 +120,8 @@ def test_a_job_that_leaks_is_not_flat_and_one_that_does_not_is(job: Any, expecte
     verdicts = {one.name: one for one in judged(readings)}
     assert readings.done[-1] == done.value == STEPS
     found = verdicts["job"]
-    assert (found.flat_memory, found.flat_files) == (expected, expected)
+    # descriptors by their line alone: on a busy machine two seconds are noise to the verdict
+    assert (found.flat_memory, found.files_growth < 1) == (expected, expected)
     assert verdicts["the watcher"].flat  # taking readings needs nothing
 
 
