@@ -223,7 +223,9 @@ class Cluster(Executor):
             return
         try:
             fit = self._fit()
-            self._client.cancel([one.theirs for one in pinned if one.fit != fit], force=True)
+            stale = [one.theirs for one in pinned if one.fit != fit]
+            if stale:
+                self._client.cancel(stale, force=True)
         except Exception:  # the scheduler is just going, and forgets them by itself
             return
 

@@ -125,22 +125,17 @@ class OnlineBlend(Dataset[Item]):
         """An item, and the record of its sample."""
         self._settle()
         number = range(self.length)[position]
-        made = self._half(*divmod(number, 2)) if self.pairs else self._made(self.start + number)
+        made = self._half(*divmod(number, 2)) if self.pairs else self._sample(number)
         return _item(made.image, made.xray_u8, made.label, made.index), made.record
 
     def _half(self, pair: int, second: int) -> Sample:
         if self._blend is None or self._blend[0] != pair:
-            self._blend = (pair, self._made(self.start + pair))
+            self._blend = (pair, self._sample(pair))
         blend = self._blend[1]
         return unblended(blend, self.bank) if second else blend
 
-    def _made(self, index: int) -> Sample:
-        for _ in range(_STAND_INS):
-            try:
-                return sample(self.bank, self.recipe, self.seed, index)
-            except Rejected:
-                index += STAND_IN
-        return sample(self.bank, self.recipe, self.seed, index)
+    def _sample(self, number: int) -> Sample:
+        return sample_or_stand_in(self.bank, self.recipe, self.seed, self.start + number)
 
     def _settle(self) -> None:
         # OpenCV's threads do not survive a fork, and workers share the cores anyway
@@ -148,6 +143,21 @@ class OnlineBlend(Dataset[Item]):
             cv2.setNumThreads(0)
             jobs.keep_memory()
         self._pid = os.getpid()
+
+
+def sample_or_stand_in(bank: FaceBank, recipe: Recipe, seed: int, index: int) -> Sample:
+    """Sample ``index`` of a run or, where it is rejected, one :data:`STAND_IN` further on.
+
+    Raises:
+        Rejected: so were all of its stand-ins.
+        BadImage: a crop of the bank cannot be read.
+    """
+    for _ in range(_STAND_INS):
+        try:
+            return sample(bank, recipe, seed, index)
+        except Rejected:
+            index += STAND_IN
+    return sample(bank, recipe, seed, index)
 
 
 def _item(image: np.ndarray, xray: np.ndarray, label: int, index: int) -> Item:

@@ -9,16 +9,15 @@ import torch
 
 from faceblend import capped
 from faceblend.bank import FaceBank
-from faceblend.errors import BadArgument, BadBank, Rejected
+from faceblend.errors import BadArgument, BadBank
 from faceblend.gpu import render as rendering
 from faceblend.gpu.matrices import Matrices
 from faceblend.gpu.plan import GpuPlan
 from faceblend.gpu.plan import plan as drawn
 from faceblend.recipe import Recipe, load_recipe
-from faceblend.sample import Sample, sample, unblended
-from faceblend.torch import STAND_IN
+from faceblend.sample import Sample, unblended
+from faceblend.torch import sample_or_stand_in
 
-_STAND_INS = 8  # tried before a rejection is raised, as OnlineBlend tries them
 _MAY_FILL = 0.5  # of the device's free memory by crops; batches need the rest
 _AT_ONCE = 256  # crops that are brought to the device together
 
@@ -187,7 +186,7 @@ class BatchBlend:
         halves, blends = frozenset(plan.halves.tolist()), dict[int, Sample]()
         for place in left.tolist():
             index = int(indices[place])
-            one = blends.get(index) or self._sampled(index)
+            one = blends.get(index) or sample_or_stand_in(self.bank, self.recipe, self.seed, index)
             blends[index] = one
             if place in halves:
                 one = unblended(one, self.bank)
@@ -213,14 +212,6 @@ class BatchBlend:
             return self._crops[torch.from_numpy(rows).to(self.device)]
         made = torch.from_numpy(np.stack([self.bank.image(int(row)) for row in rows]))
         return _sent(made, self.device).permute(0, 3, 1, 2)
-
-    def _sampled(self, index: int) -> Sample:
-        for _ in range(_STAND_INS):
-            try:
-                return sample(self.bank, self.recipe, self.seed, index)
-            except Rejected:
-                index += STAND_IN
-        return sample(self.bank, self.recipe, self.seed, index)
 
 
 def _unwatched(step: str) -> None:

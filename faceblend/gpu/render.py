@@ -374,20 +374,8 @@ def _cut(
         if coded.any():
             at = _moved(plan.jpeg.places[coded], device)
             qualities = _moved(plan.jpeg.values[coded], device)
-            cut[at] = _coded(images[at], qualities, rows, columns)
+            cut[at] = jpeg.window(images[at], qualities, rows, columns)
     return cut, weights
-
-
-def _coded(
-    images: torch.Tensor, qualities: torch.Tensor, rows: slice, columns: slice
-) -> torch.Tensor:
-    # what ops.degrade.jpeg_window codes: squares of 16 px, and one chroma pixel around the window
-    top, left = (max(one.start - 2, 0) // 16 * 16 for one in (rows, columns))
-    bottom, right = (-(-(one.stop + 2) // 16) * 16 for one in (rows, columns))
-    coded = jpeg.jpeg(images[:, :, top:bottom, left:right], qualities)
-    return coded[
-        :, :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
-    ]
 
 
 def _faint(fakes: Fakes, alphas: torch.Tensor) -> torch.Tensor:
